@@ -1,0 +1,44 @@
+# `make help` lists the targets. Everything they need is made in .venv from a hashed lock; PYTHON= chooses the interpreter.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+PACKAGES := libs services yousync tests
+SERVICES := gateway auth catalog audio notifier analysis
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url pyproject.toml
+
+.PHONY: help venv venv-dev lock lint test clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- The platform: demo, up, fleet, fleet-down ------------------------------------------------------------------------
+
+
+# --- Development ------------------------------------------------------------------------------------------------------
+
+venv: ## Make .venv with what the platform needs to run
+	@sh deploy/bootstrap.sh local
+
+venv-dev: ## Make .venv with what tests and lint need as well
+	@sh deploy/bootstrap.sh dev
+
+lint: venv-dev ## Check style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/lint-imports
+
+test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
+	$(BIN)/python -m pytest $(TESTS)
+
+lock: venv-dev ## Compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra local -c requirements/dev.txt -o requirements/local.txt
+	for service in $(SERVICES); do \
+		$(COMPILE) --extra $$service -c requirements/dev.txt -o requirements/$$service.txt || exit 1; \
+	done
+
+clean: ## Remove .venv and caches; the platform's state stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
