@@ -1,0 +1,160 @@
+"""The port to the message broker: what a message is, and what every bus must do.
+
+Promises, the same for every implementation (`tests/libs/common/bus/conformance.py` holds them to it):
+
+- `publish` returns when the bus has taken responsibility for the message (a broker's confirm; the memory bus: every
+  queue has finished with it) and raises `BusUnavailable` otherwise. A message that must be routed and reaches no queue
+  raises `Unroutable`. Nothing is replayed by the bus itself: the outbox owns retries.
+- A queue hands each message to one of its consumers, at least once. The handler returns: acknowledged. It raises
+  something temporary: it comes again after the next rung of the retry ladder, with `attempt` one higher. It raises
+  something permanent, or the ladder has no more rungs: it goes to the dead-letter queue of the queue's service, with
+  the reason.
+- Messages of one queue with the same `subject` are handled in the order in which they were published as long as none of
+  them has to be retried and one consumer reads the queue.
+- `drain` stops taking new messages and returns when the handlers that run have finished and were acknowledged.
+- Frames are ephemeral: a listener gets those of the partitions it is bound to, at most once, and may miss some.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol, Self
+from uuid import uuid4
+
+from libs.common.bus.topology import Queue
+from libs.common.contracts.base import Event
+from libs.common.errors import Kind, YouSyncError
+
+PARTITIONS = 256  # of the frames exchange: enough to spread channels, few enough for a gateway to bind them all
+
+
+class BusUnavailable(YouSyncError):
+    """The broker cannot take or give messages at the moment."""
+
+    kind = Kind.UNAVAILABLE
+    code = "bus_unavailable"
+
+
+class Unroutable(YouSyncError):
+    """No queue is bound for this message: the topology of the broker lacks something."""
+
+    kind = Kind.UNAVAILABLE
+    code = "unroutable"
+
+
+class Reject(YouSyncError):
+    """Raised by a handler: this message can never be handled, put it to the dead letters."""
+
+    kind = Kind.INVALID
+    code = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: CloudEvents 1.0 attributes, W3C trace context, and the event as JSON in UTF-8.
+
+    `subject` is the ordering key (CloudEvents `subject`), such as a job's id; an empty one asks for no order. `attempt`
+    counts deliveries that a handler was asked to handle, from 1; it is our own header, because brokers count differently.
+    """
+
+    type: str
+    body: bytes
+    source: str
+    subject: str
+    routing_key: str
+    id: str = field(default_factory=lambda: str(uuid4()))
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    traceparent: str | None = None
+    must_route: bool = True
+    attempt: int = 1
+
+    @classmethod
+    def of(
+        cls, event: Event, *, source: str, subject: str, routing_key: str | None = None, traceparent: str | None = None
+    ) -> Self:
+        """The message that carries `event`; its name is the routing key unless another is given."""
+        return cls(
+            type=event.name,
+            body=event.model_dump_json().encode(),
+            source=source,
+            subject=subject,
+            routing_key=routing_key or event.name,
+            traceparent=traceparent,
+            must_route=event.must_route,
+        )
+
+    def again(self) -> "Message":
+        """The same message, one attempt later."""
+        return replace(self, attempt=self.attempt + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message nobody will retry by itself, and why."""
+
+    message: Message
+    queue: str  # where it was consumed
+    reason: str  # rejected | exhausted | unreadable
+    error: str  # class and text of the last exception
+    first_failed: datetime
+
+
+Handler = Callable[[Message], Awaitable[None]]
+FrameHandler = Callable[[int, bytes], Awaitable[None]]
+
+
+class Subscription(Protocol):
+    """A running consumer."""
+
+    async def drain(self, timeout: float = 20.0) -> None:
+        """Stop taking messages, wait for running handlers, give back what was not begun.
+
+        A handler that still runs after `timeout` seconds is cancelled, and its message given back.
+        """
+
+
+class FrameListener(Protocol):
+    """A gateway's ear on the frames of some partitions."""
+
+    async def bind(self, partition: int) -> None:
+        """From now on also hear `partition` (0..PARTITIONS-1), including every frame published after this returns."""
+
+    async def unbind(self, partition: int) -> None:
+        """Stop hearing `partition`."""
+
+    async def close(self) -> None:
+        """Stop hearing anything."""
+
+
+class Bus(Protocol):
+    """A connection to the broker, or to its stand-in inside this process."""
+
+    async def start(self) -> None:
+        """Connect, declare the topology, and from then on stay connected. Returns when usable for the first time."""
+
+    async def close(self) -> None:
+        """Drain all subscriptions and disconnect."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be published and consumed at this moment."""
+
+    async def publish(self, message: Message) -> None:
+        """Hand over one message; see the promises above."""
+
+    async def consume(self, queue: Queue, handler: Handler, *, concurrency: int = 16) -> Subscription:
+        """Handle the messages of `queue`, at most `concurrency` at a time; survives every kind of disconnection."""
+
+    async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
+        """Look at (not take) the oldest dead letters of `service`."""
+
+    async def publish_frame(self, partition: int, body: bytes) -> None:
+        """Tell all listeners of `partition`; raises `BusUnavailable` when it certainly reached nobody."""
+
+    async def listen_frames(
+        self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
+    ) -> FrameListener:
+        """Hear frames. After a broken connection bindings are restored, then `on_reconnect` is called: some were missed."""
+
+    async def depths(self) -> dict[str, int]:
+        """Messages waiting, by queue name, for metrics; queues that cannot be looked at are left out."""

@@ -1,0 +1,81 @@
+"""Which queues exist and what they hear: the whole broker as data.
+
+Every service declares all of it when it connects, so that services may start in any order and no event is lost because its
+consumer was never up yet. Declarations are those on which RabbitMQ 3.10 and 4.x behave the same.
+"""
+
+from dataclasses import dataclass
+
+EVENTS_EXCHANGE = "yousync.events"  # topic, durable
+FRAMES_EXCHANGE = "yousync.frames"  # direct, durable; one exclusive queue per gateway replica
+RETRY_EXCHANGE_PREFIX = "yousync.retry"  # one topic exchange + queue per rung
+
+# Seconds a failed message waits before its next attempt: quick for a blip, long enough at the end for a person to mend
+# something (1.2 hours in all).
+RETRY_LADDER: tuple[float, ...] = (10.0, 60.0, 600.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue and the topic patterns it is bound with; its dead letters go to `<service>.dead`."""
+
+    name: str
+    service: str
+    bindings: tuple[str, ...]
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Where its poison messages and those that ran out of retries wait for a person."""
+        return dead_letter_queue(self.service)
+
+
+def dead_letter_queue(service: str) -> str:
+    """The name of the dead-letter queue of `service`."""
+    return f"{service}.dead"
+
+
+def retry_queue(delay: float) -> str:
+    """The name of the rung (exchange and queue) where messages rest for `delay` seconds: `yousync.retry.10s`, `.250ms`."""
+    milliseconds = round(delay * 1000)
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{RETRY_EXCHANGE_PREFIX}.{milliseconds}ms" if rest else f"{RETRY_EXCHANGE_PREFIX}.{seconds}s"
+
+
+AUDIO = Queue(
+    "audio.events",
+    "audio",
+    ("audio.uploaded", "analysis.report.*", "script.created", "script.updated", "script.deleted"),
+)
+NOTIFIER = Queue(
+    "notifier.events",
+    "notifier",
+    (
+        "audio.uploaded",
+        "analysis.started",
+        "analysis.progressed",
+        "analysis.completed",
+        "analysis.failed",
+        "analysis.cancelled",
+    ),
+)
+
+WORK_HIGH = Queue("analysis.work.high", "analysis", ("analysis.requested.high",))
+WORK_NORMAL = Queue("analysis.work.normal", "analysis", ("analysis.requested.normal",))
+WORK_LOW = Queue("analysis.work.low", "analysis", ("analysis.requested.low",))
+WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
+
+QUEUES: tuple[Queue, ...] = (AUDIO, NOTIFIER, *WORK.values())
+
+
+def matches(pattern: str, routing_key: str) -> bool:
+    """Whether a topic `pattern` (`*` one word, `#` any number of words) matches `routing_key`."""
+    return _matches(pattern.split("."), routing_key.split("."))
+
+
+def _matches(pattern: list[str], words: list[str]) -> bool:
+    if not pattern:
+        return not words
+    head, rest = pattern[0], pattern[1:]
+    if head == "#":
+        return any(_matches(rest, words[i:]) for i in range(len(words) + 1))
+    return bool(words) and head in ("*", words[0]) and _matches(rest, words[1:])

@@ -1,0 +1,50 @@
+"""What `catalog` tells the others: scenes (tokens), their lines (scripts) and the words of a line."""
+
+from pydantic import BaseModel, ConfigDict
+
+from libs.common.contracts.base import Event
+
+
+class Word(BaseModel):
+    """One word of a line as the catalogue has it. Times are seconds from the start of the film clip's source."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: int
+    word: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    probability: float | None = None
+    # frames x 13 mel-frequency cepstral coefficients of the actor's voice, 10 ms hop; never shown to clients
+    mfcc: tuple[tuple[float, ...], ...] | None = None
+
+
+class ScriptSnapshot(Event):
+    """A line with all that an upload and an analysis need of it, so that readers keep their own copy.
+
+    `version` grows with every change of the line: a reader keeps the highest and ignores late older ones.
+    """
+
+    script_id: int
+    token_id: int
+    version: int
+    start_time: float
+    end_time: float
+    script: str
+    words: tuple[Word, ...] = ()
+
+
+class ScriptCreated(ScriptSnapshot, name="script.created"):
+    """A line was added to a scene."""
+
+
+class ScriptUpdated(ScriptSnapshot, name="script.updated"):
+    """A line, its words or its scene's objects changed."""
+
+
+class ScriptDeleted(Event, name="script.deleted"):
+    """A line is gone, alone or with its scene."""
+
+    script_id: int
+    token_id: int
+    version: int

@@ -1,0 +1,125 @@
+"""PostgreSQL: one engine per service, and the transaction in which state, outbox and inbox change together.
+
+SQLAlchemy Core on asyncpg: statements are built from tables, rows become the repository's own values. The unit-of-work of
+an ORM is not used, because every use case here is a handful of explicit statements and each costs a learner milliseconds.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from libs.common import inbox
+from libs.common.bus.base import Message
+from libs.common.contracts.base import Event
+from libs.common.errors import Unavailable
+from libs.common.outbox import writer
+from libs.common.telemetry import child_traceparent, current
+
+CONNECT_SECONDS = 5.0
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL does not answer."""
+
+    code = "database_unavailable"
+
+
+class Transaction:
+    """One open transaction. Leaving the block commits, an exception rolls back; no network call belongs inside."""
+
+    def __init__(self, connection: AsyncConnection, source: str) -> None:
+        self.connection = connection
+        self._source = source
+        self.outgoing: list[Message] = []
+
+    def publish(self, event: Event, *, subject: str, routing_key: str | None = None) -> None:
+        """Publish `event` if and only if this transaction commits. Events of one `subject` keep their order."""
+        self.outgoing.append(
+            Message.of(
+                event,
+                source=self._source,
+                subject=subject,
+                routing_key=routing_key,
+                traceparent=child_traceparent(current("traceparent")),
+            )
+        )
+
+    async def first_time(self, message: Message, handler: str) -> bool:
+        """True once per message and handler, False for every later delivery: the effect is committed already."""
+        return await inbox.remember(self.connection, message.id, handler)
+
+
+class Database:
+    """A service's database. `source` names the service in the events that it publishes."""
+
+    def __init__(self, url: str, *, source: str, pool_size: int = 20) -> None:
+        self._source = source
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_SECONDS,
+            pool_pre_ping=False,  # a stale connection fails one statement, is retried by its caller, and leaves the pool
+            connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"application_name": source, "jit": "off"}},
+        )
+        self._committed: list[Callable[[], None]] = []
+
+    def after_publish(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after each commit that wrote to the outbox (the relay's hint)."""
+        self._committed.append(callback)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction that commits with its outbox rows when the block ends without an exception."""
+        with unavailable_as_ours():
+            async with self.engine.begin() as connection:
+                tx = Transaction(connection, self._source)
+                yield tx
+                if tx.outgoing:
+                    await writer.write(connection, tx.outgoing)
+        if tx.outgoing:
+            for callback in self._committed:
+                callback()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reads only."""
+        with unavailable_as_ours():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def lasting_connection(self) -> AsyncIterator[AsyncConnection]:
+        """An autocommit connection outside the pool, closed at the end, for what lasts: session locks, LISTEN."""
+        engine = create_async_engine(
+            self.engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"timeout": CONNECT_SECONDS}
+        )
+        async with engine.connect() as connection:
+            yield connection
+
+    async def check(self) -> None:
+        """Raise `DatabaseUnavailable` unless the database answers now."""
+        async with self.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+class unavailable_as_ours:  # noqa: N801  (a context manager, used like a function)
+    """Turns a lost or refused connection into `DatabaseUnavailable`; everything else passes."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise DatabaseUnavailable("the database connection was lost") from error
+        if isinstance(error, OSError | TimeoutError) and not isinstance(error, Unavailable):
+            raise DatabaseUnavailable("the database does not answer") from error

@@ -1,0 +1,84 @@
+"""Runs a service's alembic migrations. Each service owns `migrations/`; what their env.py files share stands here.
+
+python -m libs.common.migrations services.audio     brings the database of DATABASE_URL up to date (a one-shot job)
+"""
+
+import argparse
+import asyncio
+import os
+
+import sqlalchemy as sa
+from alembic import command, context
+from alembic.config import Config
+from alembic.operations import Operations
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+# Two replicas that start at once must not migrate at once. Any constant; the database is the service's own.
+LOCK_KEY = 0x6D696772617465  # "migrate"
+
+
+async def upgrade(package: str, url: str) -> None:
+    """Bring the database at `url` to the newest revision of `package` (such as `services.audio`)."""
+    config = Config()
+    config.set_main_option("script_location", f"{package}:migrations")
+    config.set_main_option("path_separator", "os")
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+        await connection.run_sync(_upgrade, config)
+    await engine.dispose()
+
+
+def _upgrade(connection: sa.Connection, config: Config) -> None:
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def run_env(metadata: sa.MetaData) -> None:
+    """The body of every service's env.py: migrate inside the transaction that `upgrade` opened."""
+    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+    context.run_migrations()
+
+
+def create_messaging_tables_v1(op: Operations) -> None:
+    """Outbox and inbox as of the first release. Frozen: a later change is a new function and a new revision."""
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("message_id", UUID(as_uuid=False), nullable=False, unique=True),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("routing_key", sa.Text, nullable=False),
+        sa.Column("must_route", sa.Boolean, nullable=False),
+        sa.Column("traceparent", sa.Text),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("sent_at", sa.DateTime(timezone=True)),
+    )
+    op.create_index("outbox_unsent", "outbox", ["id"], postgresql_where=sa.text("sent_at IS NULL"))
+    op.create_index("outbox_sent_at", "outbox", ["sent_at"], postgresql_where=sa.text("sent_at IS NOT NULL"))
+    op.create_table(
+        "inbox",
+        sa.Column("message_id", UUID(as_uuid=False), primary_key=True),
+        sa.Column("handler", sa.Text, primary_key=True),
+        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+    op.create_index("inbox_processed_at", "inbox", ["processed_at"])
+
+
+def main() -> None:
+    """Command line of the one-shot migration job."""
+    parser = argparse.ArgumentParser(description="Migrate a service's database (DATABASE_URL) to the newest revision.")
+    parser.add_argument("package", help="such as services.audio")
+    arguments = parser.parse_args()
+    url = os.environ.get("DATABASE_URL")
+    if url is None:
+        parser.error("DATABASE_URL is not set: postgresql+asyncpg://user:password@host/database")
+    asyncio.run(upgrade(arguments.package, url))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Object storage behind one port: S3 (`s3`) and the local disk (`disk`)."""

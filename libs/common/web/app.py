@@ -1,0 +1,68 @@
+"""The factory of every service's HTTP app."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from libs.common.settings import Settings
+from libs.common.web import problems
+from libs.common.web.health import Check, health_router
+from libs.common.web.observe import Observe
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+
+def create_app(
+    service: str,
+    settings: Settings,
+    *,
+    title: str,
+    routers: Iterable[APIRouter],
+    lifespan: Any,
+    checks: Mapping[str, Check],
+    docs: bool = False,
+) -> FastAPI:
+    """An app with problem details, health, metrics, request logs. Paths answer with and without their trailing slash.
+
+    Only the gateway has documentation pages (`docs`): it shows the routes of all services at once.
+    """
+    app = FastAPI(
+        title=title,
+        version="1.0.0",
+        lifespan=lifespan,
+        docs_url="/docs" if docs else None,
+        redoc_url="/redoc" if docs else None,
+        redirect_slashes=False,
+        swagger_ui_parameters={"persistAuthorization": True},
+    )
+    app.state.settings = settings
+    problems.install(app)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(health_router(service, checks), include_in_schema=False)
+    app.add_api_route("/metrics", _metrics, include_in_schema=False)
+    app.add_middleware(_EitherSlash)
+    app.add_middleware(Observe, service=service)
+    return app
+
+
+class _EitherSlash:
+    """Routes are declared without trailing slash; `/x/` is answered as `/x`, never redirected (a redirect's absolute address
+    is wrong behind a TLS proxy, and existing clients use both forms)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def _metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,63 @@
+"""Runs apps under uvicorn, on a port or a Unix socket, and ends them in time."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import uvicorn
+from fastapi import FastAPI
+
+from libs.common.settings import Settings
+from libs.common.telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75  # above the 60 s that common proxies keep an idle connection, so that they close first
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: whoever runs several apps in one process decides when they stop."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        where = (
+            {"uds": str(settings.listen_uds)}
+            if settings.listen_uds
+            else {"host": settings.listen_host, "port": settings.listen_port}
+        )
+        super().__init__(
+            uvicorn.Config(
+                app,
+                **where,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+                server_header=False,
+                date_header=True,
+            )
+        )
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Leave signals alone."""
+        return nullcontext()
+
+    def stop(self) -> None:
+        """Accept nothing new and end when the running requests have, at the latest after the graceful time."""
+        self.should_exit = True
+
+
+def run(service: str, settings: Settings, build: Callable[[], FastAPI]) -> None:
+    """The main function of a service's own process: serve until SIGTERM or SIGINT."""
+    configure_logging(service, level=settings.log_level)
+    asyncio.run(_serve(build(), settings))
+
+
+async def _serve(app: FastAPI, settings: Settings) -> None:
+    server = Server(app, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
