@@ -1,1 +1,1 @@
-"""The bus: one port (`base`), two implementations (`memory`, `rabbit`), the topology as data, typed dispatch (`router`)."""
+"""The bus: one port (`base`), two implementations (`memory`, `rabbit`), topology as data, and dispatch (`router`)."""

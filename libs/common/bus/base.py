@@ -54,7 +54,7 @@ class Message:
     """One message: CloudEvents 1.0 attributes, W3C trace context, and the event as JSON in UTF-8.
 
     `subject` is the ordering key (CloudEvents `subject`), such as a job's id; an empty one asks for no order. `attempt`
-    counts deliveries that a handler was asked to handle, from 1; it is our own header, because brokers count differently.
+    counts deliveries that a handler was asked to handle, from 1; it is our own header: brokers count differently.
     """
 
     type: str
@@ -154,7 +154,7 @@ class Bus(Protocol):
     async def listen_frames(
         self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
     ) -> FrameListener:
-        """Hear frames. After a broken connection bindings are restored, then `on_reconnect` is called: some were missed."""
+        """Hear frames. After a broken connection bindings are restored, then `on_reconnect` runs: some were missed."""
 
     async def depths(self) -> dict[str, int]:
         """Messages waiting, by queue name, for metrics; queues that cannot be looked at are left out."""

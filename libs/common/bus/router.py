@@ -14,8 +14,8 @@ E = TypeVar("E", bound=Event)
 class Router:
     """Maps event types to handlers `(event, message) -> None`. One router per queue.
 
-    A message of a type that has no handler, or whose body does not fit its model, is rejected to the dead letters: somebody
-    bound the queue to something it does not understand, and retrying would not help.
+    A message of a type that has no handler, or whose body does not fit its model, is rejected to the dead letters:
+    somebody bound the queue to something it does not understand, and retrying would not help.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Which queues exist and what they hear: the whole broker as data.
 
-Every service declares all of it when it connects, so that services may start in any order and no event is lost because its
-consumer was never up yet. Declarations are those on which RabbitMQ 3.10 and 4.x behave the same.
+Every service declares all of it when it connects, so that services may start in any order and no event is lost because
+its consumer was never up yet. Declarations are those on which RabbitMQ 3.10 and 4.x behave the same.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def dead_letter_queue(service: str) -> str:
 
 
 def retry_queue(delay: float) -> str:
-    """The name of the rung (exchange and queue) where messages rest for `delay` seconds: `yousync.retry.10s`, `.250ms`."""
+    """The rung (exchange and queue) where messages rest for `delay` seconds: `yousync.retry.10s`, `...50ms`."""
     milliseconds = round(delay * 1000)
     seconds, rest = divmod(milliseconds, 1000)
     return f"{RETRY_EXCHANGE_PREFIX}.{milliseconds}ms" if rest else f"{RETRY_EXCHANGE_PREFIX}.{seconds}s"
