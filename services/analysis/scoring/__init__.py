@@ -1,0 +1,1 @@
+"""The scoring engine: bytes and a script in, `AnalysisResult` out. Knows neither queue nor network."""
