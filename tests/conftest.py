@@ -1,0 +1,44 @@
+"""Real servers for the tests that ask for them. Each starts once a run, and only when the first test needs it."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from yousync.local.postgres import PrivatePostgres
+from yousync.local.rabbitmq import PrivateRabbitMQ
+from yousync.local.s3 import PrivateS3
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
+    """A PostgreSQL server that does not wait for disks."""
+    server = PrivatePostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres: PrivatePostgres) -> Callable[[str], str]:
+    """`make_database("audio")` makes an empty database with an owner of its own each time; the SQLAlchemy URL of it."""
+    numbers = itertools.count(1)
+    return lambda name: postgres.create_database(f"{name}_{next(numbers)}")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbitMQ]:
+    """A RabbitMQ node; as root on Debian its package is installed when it is missing."""
+    node = PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateS3]:
+    """An S3 API with one empty bucket."""
+    server = PrivateS3(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()

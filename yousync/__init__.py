@@ -1,0 +1,1 @@
+"""YouSync on one machine: the command line, the embedded platform and the private servers it starts."""
