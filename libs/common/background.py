@@ -36,3 +36,13 @@ async def every(seconds: float, action: Callable[[], Awaitable[None]], *, what: 
         except Exception as error:
             log.warning("%s failed, the next try is in %g s", what, seconds, extra={"error": repr(error)})
         await asyncio.sleep(seconds)
+
+
+async def eventually(action: Callable[[], Awaitable[None]], *, what: str, seconds: float = 1.0) -> None:
+    """Call `action` until it succeeds, each `seconds`: for what a service connects to, in whatever order they start."""
+    while True:
+        try:
+            return await action()
+        except Exception as error:
+            log.warning("%s failed, the next try is in %g s", what, seconds, extra={"error": repr(error)})
+        await asyncio.sleep(seconds)

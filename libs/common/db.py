@@ -35,11 +35,12 @@ class Transaction:
     def __init__(self, connection: AsyncConnection, source: str) -> None:
         self.connection = connection
         self._source = source
-        self.outgoing: list[Message] = []
+        self._outgoing: list[Message] = []
+        self.published = False  # whether anything is in the outbox because of this transaction
 
     def publish(self, event: Event, *, subject: str, routing_key: str | None = None) -> None:
         """Publish `event` if and only if this transaction commits. Events of one `subject` keep their order."""
-        self.outgoing.append(
+        self._outgoing.append(
             Message.of(
                 event,
                 source=self._source,
@@ -48,6 +49,13 @@ class Transaction:
                 traceparent=child_traceparent(current("traceparent")),
             )
         )
+
+    async def flush(self) -> None:
+        """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events."""
+        if self._outgoing:
+            await writer.write(self.connection, self._outgoing)
+            self._outgoing.clear()
+            self.published = True
 
     async def first_time(self, message: Message, handler: str) -> bool:
         """True once per message and handler, False for every later delivery: the effect is committed already."""
@@ -80,9 +88,8 @@ class Database:
             async with self.engine.begin() as connection:
                 tx = Transaction(connection, self._source)
                 yield tx
-                if tx.outgoing:
-                    await writer.write(connection, tx.outgoing)
-        if tx.outgoing:
+                await tx.flush()
+        if tx.published:
             for callback in self._committed:
                 callback()
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     """What sort of failure it is, for whoever has to react to it."""
 
     INVALID = "invalid"  # the input can never be accepted as it is
+    UNPROCESSABLE = "unprocessable"  # well formed, but what it says cannot be
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"

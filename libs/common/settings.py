@@ -30,7 +30,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", hide_input_in_errors=True)
 
-    # fields that production must set explicitly, by name; a service adds its own
+    # fields that production must set explicitly, by name; each class adds its own to those of its bases
     required_in_production: ClassVar[tuple[str, ...]] = ()
 
     environment: Environment = Field("development", validation_alias="ENVIRONMENT")
@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_laptop_defaults_in_production(self) -> Self:
         if self.environment == "production":
-            missing = [name for name in self.required_in_production if name not in self.model_fields_set]
+            required = [name for base in type(self).__mro__ for name in base.__dict__.get("required_in_production", ())]
+            missing = [name for name in dict.fromkeys(required) if name not in self.model_fields_set]
             if missing:
                 raise ValueError(
                     "ENVIRONMENT=production needs these set explicitly: " + ", ".join(self._outside_name(m) for m in missing)
@@ -94,16 +95,21 @@ class DatabaseSettings(Settings):
     database_pool_size: int = Field(20, ge=1, le=200, validation_alias="DATABASE_POOL_SIZE")
 
 
-class VerifierSettings(Settings):
+class TokenSettings(Settings):
+    """What whoever issues tokens and whoever checks them must agree on."""
+
+    token_issuer: str = Field("yousync", validation_alias="TOKEN_ISSUER")
+    # seconds that two machines' clocks may differ
+    token_leeway: int = Field(5, ge=0, le=120, validation_alias="TOKEN_LEEWAY")
+
+
+class VerifierSettings(TokenSettings):
     """Of services that check tokens themselves."""
 
     required_in_production = ("auth_url",)
 
     # where `auth` answers: http://host:port or unix:/path/to.sock
     auth_url: str = Field("http://127.0.0.1:8001", validation_alias="AUTH_URL")
-    token_issuer: str = Field("yousync", validation_alias="TOKEN_ISSUER")
-    # seconds that two machines' clocks may differ
-    token_leeway: int = Field(5, ge=0, le=120, validation_alias="TOKEN_LEEWAY")
 
 
 class StorageSettings(Settings):
