@@ -25,8 +25,8 @@ FOLDER: Final = Path(__file__).parent
 LEAD_IN: Final = 0.1
 """Seconds of silence before the first word of a take; a person needs about as long after the cue."""
 PAUSE_BETWEEN_LINES: Final = 0.6
-FEATURE_STEP: Final = 2
-"""Every second frame of features and pitch (20 ms) is kept: half the file, and the scores stay the same."""
+PITCH_STEP: Final = 2
+"""Every second value of the pitch track (20 ms) is kept, which is as fine as a screen shows it."""
 LONGEST_CHANGE_OF_PACE: Final = 1.25
 
 
@@ -59,28 +59,28 @@ ACTORS: Final[list[dict[str, Any]]] = [
 ]
 SCENES: Final = (
     Scene(
-        "Romeo and Juliet, Act 2 Scene 2",
-        1,
-        "로맨스",
-        "yousync0001",
-        12.0,
-        "slt",
-        "rms",
-        (
+        name="Romeo and Juliet, Act 2 Scene 2",
+        actor=1,
+        category="로맨스",
+        video="yousync0001",
+        start=12.0,
+        voice="slt",
+        learner="rms",
+        lines=(
             Line("What's in a name? That which we call a rose", "이름이 무슨 소용인가요? 우리가 장미라 부르는 그것은"),
             Line("by any other name would smell as sweet.", "다른 이름으로 불러도 똑같이 향기로울 텐데."),
             Line("Good night, good night! Parting is such sweet sorrow.", "안녕, 안녕히! 이별은 이토록 달콤한 슬픔이군요."),
         ),
     ),
     Scene(
-        "The Gettysburg Address",
-        2,
-        "드라마",
-        "yousync0002",
-        4.5,
-        "awb",
-        "slt",
-        (
+        name="The Gettysburg Address",
+        actor=2,
+        category="드라마",
+        video="yousync0002",
+        start=4.5,
+        voice="awb",
+        learner="slt",
+        lines=(
             Line("Four score and seven years ago our fathers brought forth", "여든하고도 일곱 해 전, 우리의 선조들은"),
             Line("on this continent a new nation, conceived in liberty,", "자유를 품은 새 나라를 이 대륙에 세웠습니다."),
             Line(
@@ -90,14 +90,14 @@ SCENES: Final = (
         ),
     ),
     Scene(
-        "The Return of Sherlock Holmes",
-        3,
-        "액션",
-        "yousync0003",
-        31.2,
-        "slt",
-        "rms",
-        (
+        name="The Return of Sherlock Holmes",
+        actor=3,
+        category="액션",
+        video="yousync0003",
+        start=31.2,
+        voice="slt",
+        learner="rms",
+        lines=(
             Line("Come, Watson, come! The game is afoot.", "가세, 왓슨, 어서! 게임은 시작됐네."),
             Line("When you have eliminated the impossible,", "불가능한 것을 모두 지우고 나면,"),
             Line("whatever remains must be the truth.", "남는 것이 바로 진실일 수밖에 없네."),
@@ -200,7 +200,7 @@ def _add_line(tables: dict[str, Any], token_id: int, line: Line, original: Speec
     script_id = len(tables["scripts"]) + 1
     cepstra = features.mfcc(quality.levelled(original.samples))
     for word, (start, end) in zip(line.text.split(), original.words, strict=True):
-        frames = slice(round(start / features.HOP_SECONDS), round(end / features.HOP_SECONDS), FEATURE_STEP)
+        frames = slice(round(start / features.HOP_SECONDS), round(end / features.HOP_SECONDS))
         tables["words"].append(
             {
                 "id": len(tables["words"]) + 1,
@@ -226,8 +226,8 @@ def _add_line(tables: dict[str, Any], token_id: int, line: Line, original: Speec
 
 
 def _melody(original: Speech, begin: float) -> list[dict[str, float | None]]:
-    hz = pitch.track(quality.levelled(original.samples))[::FEATURE_STEP]
-    step = FEATURE_STEP * pitch.HOP_SECONDS
+    hz = pitch.track(quality.levelled(original.samples))[::PITCH_STEP]
+    step = PITCH_STEP * pitch.HOP_SECONDS
     return [{"time": round(begin + i * step, 2), "hz": round(float(f), 1) or None} for i, f in enumerate(hz)]
 
 

@@ -61,9 +61,12 @@ class Analyzer:
         self._pronouncer = Pronouncer(self._model.index)
         self._aligner = Aligner(self._model)
 
-    def analyze(self, audio: bytes, words: Sequence[ScriptWord], progress: Progress) -> AnalysisResult:
+    def analyze(
+        self, audio: bytes, words: Sequence[ScriptWord], progress: Progress, *, line_start: float | None = None
+    ) -> AnalysisResult:
         """Score the take `audio` of the line `words`.
 
+        `line_start`: the scene's second at which the recording began; without it the first word's start is taken.
         Silence, noise, another text or language give low scores and flags. Raises AudioError for bytes that are no
         recording.
         """
@@ -79,7 +82,7 @@ class Analyzer:
         if Flag.NO_SPEECH in flags:
             alignment = Alignment((None,) * len(words), alignment.log_ratio)
         progress(75, "compare")
-        judged, delay = self._judge(words, alignment, features.mfcc(samples))
+        judged, delay = self._judge(words, spans_in_line(words, line_start), alignment, features.mfcc(samples))
         progress(90, "score")
         measured = Quality(
             duration=round(recording.seconds, 3),
@@ -93,10 +96,12 @@ class Analyzer:
         melody = PitchTrack(pitch.HOP_SECONDS, tuple(round(float(hz), 1) or None for hz in pitch.track(samples)))
         return _result(judged, self._model.heard(log_posteriors), measured, melody)
 
-    def _judge(self, words: Sequence[ScriptWord], alignment: Alignment, mine: Features) -> tuple[list[_Judged], float | None]:
+    def _judge(
+        self, words: Sequence[ScriptWord], due: Sequence[Span | None], alignment: Alignment, mine: Features
+    ) -> tuple[list[_Judged], float | None]:
         """Each word on its own, and the delay (seconds) that all have in common."""
         confidences = [fusion.confidence(word, alignment.log_ratio) if word else 0.0 for word in alignment.words]
-        spans, due = _spans(alignment.words, confidences), spans_in_line(words)
+        spans = _spans(alignment.words, confidences)
         delay = timing.latency((span, when) for span, when in zip(spans, due, strict=True) if span and when)
         judged = [
             _Judged(

@@ -17,10 +17,11 @@ class ScriptWord:
     """The actor's features: (frames, 13); see `features.mfcc`. Any constant hop will do, warping evens it out."""
 
 
-def spans_in_line(words: Sequence[ScriptWord]) -> list[tuple[float, float] | None]:
-    """(start, end) of each word in seconds from the first word's start; None where the script gives no usable times.
+def spans_in_line(words: Sequence[ScriptWord], line_start: float | None = None) -> list[tuple[float, float] | None]:
+    """(start, end) of each word in seconds from `line_start`; None where the script gives no usable times.
 
-    A take is recorded from the moment the line begins, so these are the times at which its words are due.
+    A take is recorded from the moment the line begins, so these are the times at which its words are due. Without
+    `line_start` a line begins with its first word.
     """
     timed = [
         (word.start_time, word.end_time)
@@ -28,5 +29,5 @@ def spans_in_line(words: Sequence[ScriptWord]) -> list[tuple[float, float] | Non
         else None
         for word in words
     ]
-    begin = min((span[0] for span in timed if span), default=0.0)
+    begin = min((span[0] for span in timed if span), default=0.0) if line_start is None else line_start
     return [(span[0] - begin, span[1] - begin) if span else None for span in timed]
