@@ -1,0 +1,95 @@
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from libs.common.bus.base import Message
+from libs.common.db import Database, DatabaseUnavailable
+from libs.common.outbox.table import OUTBOX
+from libs.common.telemetry import log_context
+from tests.libs.common.events import NumberSeen
+
+INSERT = sa.text("INSERT INTO numbers VALUES (1)")
+
+
+async def count(database: Database, what: str) -> int:
+    async with database.reading() as connection:
+        return int((await connection.execute(sa.text(f"SELECT count(*) FROM {what}"))).scalar_one())
+
+
+async def test_state_and_event_commit_together(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.connection.execute(INSERT)
+        tx.publish(NumberSeen(value=1), subject="number:1")
+    assert (await count(database, "numbers"), await count(database, "outbox")) == (1, 1)
+
+
+async def test_an_exception_rolls_back_state_and_event(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await tx.connection.execute(INSERT)
+            tx.publish(NumberSeen(value=1), subject="number:1")
+            raise ZeroDivisionError
+    assert (await count(database, "numbers"), await count(database, "outbox")) == (0, 0)
+
+
+async def test_the_hint_comes_after_the_commit_and_only_with_events(database: Database) -> None:
+    hints: list[str] = []
+    database.after_publish(lambda: hints.append("hint"))
+    async with database.transaction() as tx:
+        await tx.connection.execute(INSERT)
+    assert hints == []
+    async with database.transaction() as tx:
+        tx.publish(NumberSeen(value=1), subject="number:1")
+        assert hints == []
+    assert hints == ["hint"]
+
+
+async def test_an_event_continues_the_trace_of_the_request(database: Database) -> None:
+    with log_context(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+        async with database.transaction() as tx:
+            tx.publish(NumberSeen(value=1), subject="number:1")
+    async with database.reading() as connection:
+        stored = (await connection.execute(sa.select(OUTBOX.c.traceparent))).scalar_one()
+    assert stored.startswith("00-0af7651916cd43dd8448eb211c80319c-")
+    assert "b7ad6b7169203331" not in stored
+
+
+async def test_a_message_is_new_once_per_handler(database: Database) -> None:
+    message = Message.of(NumberSeen(value=1), source="test", subject="number:1")
+    async with database.transaction() as tx:
+        assert await tx.first_time(message, "a")
+    async with database.transaction() as tx:
+        assert not await tx.first_time(message, "a")
+        assert await tx.first_time(message, "b")
+
+
+async def test_an_effect_that_was_rolled_back_is_not_remembered(database: Database) -> None:
+    message = Message.of(NumberSeen(value=1), source="test", subject="number:1")
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as tx:
+            assert await tx.first_time(message, "a")
+            raise ZeroDivisionError
+    async with database.transaction() as tx:
+        assert await tx.first_time(message, "a")
+
+
+async def test_a_database_that_does_not_answer_is_unavailable() -> None:
+    database = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", source="test")
+    with pytest.raises(DatabaseUnavailable):
+        await database.check()
+    await database.close()
+
+
+async def test_a_connection_cut_by_the_server_is_unavailable_and_the_next_use_works(
+    make_database: Callable[[str], str],
+) -> None:
+    database = Database(make_database("cut"), source="test", pool_size=2)
+    with pytest.raises(DatabaseUnavailable):
+        async with database.reading() as connection:
+            pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+            async with database.reading() as other:
+                await other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            await connection.execute(sa.text("SELECT 1"))
+    await database.check()
+    await database.close()

@@ -1,0 +1,130 @@
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey, OKPKey
+
+from libs.common.errors import Unauthenticated, Unavailable
+from libs.common.web.auth import AUDIENCE, Principal, TokenVerifier
+
+KEY = OKPKey.generate_key("Ed25519", {"kid": "first", "use": "sig", "alg": "Ed25519"})
+NEXT_KEY = OKPKey.generate_key("Ed25519", {"kid": "second", "use": "sig", "alg": "Ed25519"})
+EXPIRED = "토큰이 만료되었습니다"
+INVALID = "유효하지 않은 토큰입니다"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    return {"iss": "yousync", "aud": AUDIENCE, "sub": "7", "email": "a@example.org", "iat": now, "exp": now + 60, **changes}
+
+
+def signed(payload: dict[str, Any], key: OKPKey = KEY) -> str:
+    return jwt.encode({"alg": "Ed25519", "kid": key.kid}, payload, key, algorithms=["Ed25519"])
+
+
+class Keys:
+    """The JWKS endpoint of `auth`, counted."""
+
+    def __init__(self, *keys: OKPKey) -> None:
+        self.keys = list(keys)
+        self.fetched = 0
+        self.down = False
+
+    async def __call__(self) -> dict[str, Any]:
+        self.fetched += 1
+        if self.down:
+            raise OSError("down")
+        return {"keys": [key.as_dict(private=False) for key in self.keys]}
+
+
+def verifier(keys: Keys) -> TokenVerifier:
+    return TokenVerifier(keys, issuer="yousync", leeway=5)
+
+
+async def test_a_good_token_says_who_is_calling() -> None:
+    assert await verifier(Keys(KEY)).verify(signed(claims())) == Principal(7, "a@example.org", is_admin=False)
+    assert (await verifier(Keys(KEY)).verify(signed(claims(admin=True)))).is_admin
+
+
+@pytest.mark.parametrize(
+    ("payload", "detail"),
+    [
+        (claims(exp=int(time.time()) - 3600), EXPIRED),
+        (claims(iss="somebody"), INVALID),
+        (claims(aud="other"), INVALID),
+        (claims(sub="seven"), INVALID),
+        ({k: v for k, v in claims().items() if k != "exp"}, INVALID),
+        ({k: v for k, v in claims().items() if k != "sub"}, "토큰에서 사용자 정보를 찾을 수 없습니다"),
+        (claims(admin="yes", sub=None), INVALID),
+    ],
+)
+async def test_claims_that_do_not_hold_are_refused(payload: dict[str, Any], detail: str) -> None:
+    with pytest.raises(Unauthenticated) as refusal:
+        await verifier(Keys(KEY)).verify(signed(payload))
+    assert refusal.value.detail == detail
+
+
+def unsigned() -> str:
+    payload = signed(claims()).split(".")[1]
+    header = base64.urlsafe_b64encode(b'{"alg":"none","kid":"first"}').rstrip(b"=").decode()
+    return f"{header}.{payload}."
+
+
+def keyed_with_the_public_key() -> str:
+    """HS256 with the published key as its secret: accepted by a verifier that lets the token choose the algorithm."""
+    secret = OctKey.import_key(str(KEY.as_dict(private=False)["x"]), {"kid": "first"})
+    return jwt.encode({"alg": "HS256", "kid": "first"}, claims(), secret, algorithms=["HS256"])
+
+
+def tampered() -> str:
+    header, _, signature = signed(claims()).split(".")
+    return f"{header}.{signed(claims(sub='1')).split('.')[1]}.{signature}"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [unsigned, keyed_with_the_public_key, tampered, lambda: signed(claims(), NEXT_KEY), lambda: "x" * 5000]
+    + [lambda text=text: text for text in ("", "a", "a.b", "a.b.c", "....", "é.é.é", "bnVsbA.e30.e30", "[].[].[]")],
+)
+async def test_forgeries_and_garbage_are_refused(forge: Callable[[], str]) -> None:
+    with pytest.raises(Unauthenticated) as refusal:
+        await verifier(Keys(KEY)).verify(forge())
+    assert refusal.value.detail == INVALID
+
+
+async def test_keys_are_fetched_once_and_not_per_token() -> None:
+    keys = Keys(KEY)
+    checking = verifier(keys)
+    for _ in range(5):
+        await checking.verify(signed(claims()))
+    assert keys.fetched == 1
+
+
+async def test_strangers_with_unknown_key_ids_cannot_make_us_fetch_at_will() -> None:
+    keys = Keys(KEY)
+    checking = verifier(keys)
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            await checking.verify(signed(claims(), NEXT_KEY))
+    assert keys.fetched == 1
+
+
+async def test_a_new_key_is_found_and_old_keys_outlive_a_failed_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.web.auth.REFETCH_SECONDS", 0.0)
+    keys = Keys(KEY)
+    checking = verifier(keys)
+    await checking.verify(signed(claims()))
+    keys.keys.append(NEXT_KEY)
+    assert (await checking.verify(signed(claims(), NEXT_KEY))).user_id == 7
+    keys.down = True
+    assert (await checking.verify(signed(claims()))).user_id == 7
+
+
+async def test_without_any_keys_yet_the_answer_is_unavailable_not_unauthenticated() -> None:
+    keys = Keys(KEY)
+    keys.down = True
+    with pytest.raises(Unavailable):
+        await verifier(keys).verify(signed(claims()))

@@ -1,0 +1,162 @@
+"""The `yousync` command: start a platform on this machine, and do to a running one what an operator does."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from libs.common.telemetry import configure_logging
+from yousync.client import Client, ClientError
+from yousync.local.process import LocalServerError
+from yousync.options import Options
+from yousync.samples import load_catalog
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+catalog = typer.Typer(no_args_is_help=True, help="The catalogue: scenes, lines, words, actors.")
+fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of its own on this machine.")
+app.add_typer(catalog, name="catalog")
+app.add_typer(fleet, name="fleet")
+
+console = Console()
+errors = Console(stderr=True)
+
+Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]
+
+
+@app.command()
+def up() -> None:
+    """Run the platform in this terminal until Ctrl-C (PORT, HOST, STATE_DIR, BROKER_URL, DATABASE_URL, STORAGE_URL)."""
+    from yousync.embedded import embedded_platform
+
+    options = _options()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with embedded_platform(options) as url:
+            console.print(f"YouSync answers at {url}  (documentation: {url}/docs, health: {url}/health)")
+            console.print(f"State is in {options.state_dir}; Ctrl-C ends it.")
+            await stop.wait()
+            console.print("Ending ...")
+
+    _run(serve())
+
+
+@app.command()
+def demo(
+    take: Annotated[Path | None, typer.Option(help="A recording: wav, flac, ogg, mp3, webm, m4a")] = None,
+    script: Annotated[int, typer.Option(help="Which line of the sample catalogue it speaks")] = 1,
+) -> None:
+    """Upload one recording of a line, show the live progress, print the scores word by word."""
+    from yousync.demo import run_demo
+    from yousync.embedded import embedded_platform
+
+    options = _options()
+
+    async def show() -> None:
+        if await _answers(options.base_url):
+            console.print(f"Using the platform that runs at {options.base_url}")
+            await run_demo(options.base_url, take=take, script_id=script, console=console)
+            console.print(f"Look at it: {options.base_url}/docs")
+            return
+        async with embedded_platform(options) as url:
+            await run_demo(url, take=take, script_id=script, console=console)
+        console.print(f"Start it with `make up`, then look at {options.base_url}/docs")
+
+    _run(show())
+
+
+@app.command()
+def token(
+    email: Annotated[str, typer.Option(help="Whom to sign in; made if unknown")],
+    admin: Annotated[bool, typer.Option("--admin", help="Make them an administrator")] = False,
+    url: Url = None,
+) -> None:
+    """Print a bearer token of a running development platform."""
+
+    async def sign_in() -> None:
+        async with Client(url or _options().base_url) as client:
+            typer.echo(await client.sign_in(email, admin=admin))
+
+    _run(sign_in())
+
+
+@catalog.command("import")
+def import_catalog(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSON document, see services/catalog/README.md")],
+    bearer: Annotated[
+        str | None, typer.Option(envvar="YOUSYNC_TOKEN", help="An administrator's bearer; default: development sign-in")
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Import a catalogue: all or nothing, ids kept; importing the same file twice changes nothing."""
+
+    async def send() -> None:
+        try:
+            document = load_catalog(file)
+        except ValueError as error:
+            raise ClientError(str(error)) from error
+        async with Client(url or _options().base_url, token=bearer) as client:
+            if bearer is None:
+                await client.sign_in("admin@example.org", admin=True)
+            typer.echo(json.dumps(await client.import_catalog(document), indent=2, ensure_ascii=False))
+
+    _run(send())
+
+
+@fleet.command("up")
+def fleet_up() -> None:
+    """Start every service that does not run yet, each with STATE_DIR/run/<service>.pid and .log."""
+    from yousync.fleet import run_folder, start_fleet
+
+    options = _options()
+
+    async def start() -> None:
+        addresses = await start_fleet(options)
+        for name, address in addresses.items():
+            console.print(f"  {name:<9} {address.url}")
+        console.print(f"YouSync answers at {options.base_url}; logs and pids are in {run_folder(options)}")
+
+    _run(start())
+
+
+@fleet.command("down")
+def fleet_down() -> None:
+    """Stop the services of this state folder, and the private servers that were started for them."""
+    from yousync.fleet import stop_fleet
+
+    _run(stop_fleet(_options()))
+
+
+async def _answers(url: str) -> bool:
+    async with Client(url) as client:
+        return await client.is_healthy()
+
+
+def _options() -> Options:
+    try:
+        return Options()
+    except ValidationError as error:
+        for problem in error.errors():
+            errors.print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", style="red")
+        raise typer.Exit(2) from error
+
+
+def _run(what: Coroutine[Any, Any, None]) -> None:
+    configure_logging("yousync", level=_options().log_level)
+    try:
+        asyncio.run(what)
+    except (ClientError, LocalServerError) as error:
+        errors.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()
