@@ -6,11 +6,11 @@ python -m libs.common.migrations services.audio     brings the database of DATAB
 import argparse
 import asyncio
 import os
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
-from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -42,8 +42,8 @@ def run_env(metadata: sa.MetaData) -> None:
     context.run_migrations()
 
 
-def create_messaging_tables_v1(op: Operations) -> None:
-    """Outbox and inbox as of the first release. Frozen: a later change is a new function and a new revision."""
+def create_messaging_tables_v1(op: Any) -> None:
+    """Outbox and inbox as of the first release, by alembic's `op`. Frozen: a change is a new function and a new revision."""
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
