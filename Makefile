@@ -7,13 +7,24 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help venv venv-dev lock lint test clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# --- The platform: demo, up, fleet, fleet-down ------------------------------------------------------------------------
+# --- The platform: PORT=8000 STATE_DIR=.yousync BROKER_URL= DATABASE_URL= STORAGE_URL= -----------------------------------
 
+demo: venv ## Score one recording from upload to result: make demo [TAKE=my.wav] [SCRIPT=3]
+	@$(BIN)/yousync demo
+
+up: venv ## Run the whole platform in this terminal until Ctrl-C
+	@$(BIN)/yousync up
+
+fleet: venv-dev ## Start what does not run yet of: RabbitMQ, PostgreSQL, S3, and each service in a process of its own
+	@$(BIN)/yousync fleet up
+
+fleet-down: venv-dev ## Stop the fleet
+	@$(BIN)/yousync fleet down
 
 # --- Development ------------------------------------------------------------------------------------------------------
 

@@ -51,8 +51,8 @@ def up() -> None:
 
 @app.command()
 def demo(
-    take: Annotated[Path | None, typer.Option(help="A recording: wav, flac, ogg, mp3, webm, m4a")] = None,
-    script: Annotated[int, typer.Option(help="Which line of the sample catalogue it speaks")] = 1,
+    take: Annotated[Path | None, typer.Option(envvar="TAKE", help="A recording: wav, flac, ogg, mp3, webm, m4a")] = None,
+    script: Annotated[int, typer.Option(envvar="SCRIPT", help="Which line of the sample catalogue it speaks")] = 1,
 ) -> None:
     """Upload one recording of a line, show the live progress, print the scores word by word."""
     from yousync.demo import run_demo

@@ -10,20 +10,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
 
 from libs.common.bus.base import Bus
 from libs.common.bus.memory import MemoryBus
 from libs.common.settings import Settings
-from libs.common.web.internal import service_client
 from libs.common.web.server import Server
 from yousync.backing import embedded_backing
 from yousync.environment import SERVICES, Address, service_environment, variables
 from yousync.local.process import LocalServerError
 from yousync.options import Options
+from yousync.ready import until_ready
 
-READY_SECONDS = 60.0
 # sun_path holds 108 bytes with the terminating zero (unix(7))
 SOCKET_PATH_LIMIT = 107
 
@@ -50,7 +48,7 @@ async def embedded_platform(options: Options) -> AsyncIterator[str]:
             servers.append(Server(app, settings))
         running = [asyncio.create_task(server.serve()) for server in servers]
         stack.push_async_callback(_stop, servers, running)
-        await _until_ready(addresses, running)
+        await until_ready(addresses, running)
         yield options.base_url
 
 
@@ -80,23 +78,6 @@ def _build(service: str, bus: Bus | None) -> tuple[FastAPI, Settings]:
     build, settings_type = rooms[service]
     settings: Settings = settings_type()
     return build(settings, bus), settings
-
-
-async def _until_ready(addresses: dict[str, Address], running: list[asyncio.Task[None]]) -> None:
-    """Wait for every service's readiness; a server that ends meanwhile ends the wait."""
-    async with asyncio.timeout(READY_SECONDS):
-        for address in addresses.values():
-            async with service_client(address.url) as client:
-                while True:
-                    for task in running:
-                        if task.done():
-                            raise LocalServerError("a service ended while starting; LOG_LEVEL=INFO says more")
-                    try:
-                        if (await client.get("/health/ready")).status_code == 200:
-                            break
-                    except httpx.TransportError:
-                        pass  # it does not listen yet
-                    await asyncio.sleep(0.02)
 
 
 async def _stop(servers: list[Server], running: list[asyncio.Task[None]]) -> None:

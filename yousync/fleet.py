@@ -12,6 +12,7 @@ from yousync.backing import start_fleet_backing, stop_fleet_backing
 from yousync.environment import SERVICES, Address, service_environment
 from yousync.local.process import LocalServerError, ServerProcess, answers, kept_ports
 from yousync.options import Options
+from yousync.ready import until_ready
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -21,7 +22,7 @@ async def start_fleet(options: Options) -> dict[str, Address]:
     """Start what is missing and return where each service listens. Raises `LocalServerError` with what to do."""
     run = run_folder(options)
     backing = await start_fleet_backing(options)
-    addresses = {name: Address.tcp("127.0.0.1", port) for name, port in _ports(options, run).items()}
+    addresses = {name: Address.tcp("127.0.0.1", port) for name, port in _ports(run).items()}
     addresses["gateway"] = Address.tcp(options.host, options.port)
     starts = []
     for name in SERVICES:
@@ -29,6 +30,7 @@ async def start_fleet(options: Options) -> dict[str, Address]:
         environment = {**os.environ, **service_environment(name, options, backing, addresses)}
         starts.append(asyncio.to_thread(_start, process, environment, int(addresses[name].listen["LISTEN_PORT"])))
     await asyncio.gather(*starts)
+    await until_ready(addresses)
     return addresses
 
 
@@ -60,7 +62,8 @@ def _start(process: ServerProcess, environment: dict[str, str], port: int) -> No
     process.log.with_suffix(".pid").write_text(f"{process.pid}\n")
 
 
-def _ports(options: Options, run: Path) -> dict[str, int]:
-    """The ports of last time while any service of then still runs on them, otherwise those that are free."""
+def _ports(run: Path) -> dict[str, int]:
+    """The ports of last time while any service of then still runs, because the others know them; else those that are free."""
     inner = [name for name in SERVICES if name != "gateway"]
-    return kept_ports(run / "ports.json", inner)
+    in_use = any(ServerProcess(name, run).pid is not None for name in SERVICES)
+    return kept_ports(run / "ports.json", inner, in_use=in_use)
