@@ -1,0 +1,63 @@
+"""Composition root of auth."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from libs.common.background import background, eventually
+from libs.common.bus.base import Bus
+from libs.common.bus.factory import open_bus
+from libs.common.db import Database
+from libs.common.outbox.relay import Relay
+from libs.common.web.app import create_app
+from libs.common.web.auth import TokenVerifier
+from libs.common.web.server import run
+from services.auth.endpoints import development_router, keys_router, router
+from services.auth.keys import SigningKeys
+from services.auth.service import AccessTokens, Accounts
+from services.auth.settings import AuthSettings
+
+SERVICE = "auth"
+
+
+def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
+    """The app. `bus` is given, and started and closed by its owner, where several services share a process."""
+    database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
+    owns_bus = bus is None
+    bus = bus or open_bus(settings, name=SERVICE)
+    relay = Relay(database, bus, service=SERVICE)
+    keys = SigningKeys(database, secret=settings.key_secret, token_seconds=settings.token_seconds)
+    tokens = AccessTokens(
+        keys, issuer=settings.token_issuer, seconds=settings.token_seconds, admin_emails=settings.admin_emails
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connecting = [eventually(bus.start, what="connecting to the broker")] if owns_bus else []
+        async with background(relay.run(), *connecting):
+            yield
+        if owns_bus:
+            await bus.close()
+        await database.close()
+
+    app = create_app(
+        SERVICE,
+        settings,
+        title="YouSync auth",
+        routers=[router, keys_router, *([development_router] if settings.development_login else [])],
+        lifespan=lifespan,
+        # Not the broker: sign-in works without it, events wait in the outbox.
+        checks={"database": database.check},
+    )
+    app.state.keys = keys
+    app.state.accounts = Accounts(database, tokens)
+    # The keys are at hand here: no HTTP to itself.
+    app.state.verifier = TokenVerifier(keys.public, issuer=settings.token_issuer, leeway=settings.token_leeway)
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = AuthSettings()
+    run(SERVICE, settings, lambda: build(settings))

@@ -1,0 +1,36 @@
+"""Tables of auth."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = sa.MetaData()
+
+# New accounts count from here; the ids below are for those that come from the old service and keep theirs.
+FIRST_OWN_ID = 1_000_001
+
+USERS = sa.Table(
+    "users",
+    METADATA,
+    sa.Column("id", sa.Integer, sa.Identity(start=FIRST_OWN_ID), primary_key=True),
+    sa.Column("email", sa.Text, nullable=False),
+    sa.Column("google_id", sa.Text, unique=True),
+    sa.Column("full_name", sa.Text),
+    sa.Column("profile_picture", sa.Text),
+    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("is_admin", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("login_type", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+)
+# One account per address, however it is written; the address itself is kept as its owner writes it.
+sa.Index("users_email", sa.func.lower(USERS.c.email), unique=True)
+
+SIGNING_KEYS = sa.Table(
+    "signing_keys",
+    METADATA,
+    sa.Column("kid", sa.Text, primary_key=True),  # RFC 7638 thumbprint of the public key
+    sa.Column("public_jwk", JSONB, nullable=False),
+    sa.Column("private_pem", sa.Text, nullable=False),  # PKCS#8, encrypted with AUTH_KEY_SECRET
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("retired_at", sa.DateTime(timezone=True)),  # signs nothing from then on
+)

@@ -1,0 +1,104 @@
+"""All SQL of auth."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.models import SIGNING_KEYS, USERS
+
+# Any constant that no other user of this database takes.
+SIGNING_KEYS_LOCK = 0x6B657973  # "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One person. Times are aware, in UTC."""
+
+    id: int
+    email: str
+    google_id: str | None
+    full_name: str | None
+    profile_picture: str | None
+    is_active: bool
+    is_admin: bool
+    login_type: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A signing key as it lies in the database; `private_pem` is encrypted."""
+
+    kid: str
+    public_jwk: dict[str, Any]
+    private_pem: str
+
+
+async def account(connection: AsyncConnection, user_id: int) -> Account | None:
+    """The account with this id."""
+    return await _one(connection, sa.select(USERS).where(USERS.c.id == user_id))
+
+
+async def account_of_email(connection: AsyncConnection, email: str) -> Account | None:
+    """The account with this address, in whatever case it is written."""
+    return await _one(connection, sa.select(USERS).where(_same_email(email)))
+
+
+async def clashing(connection: AsyncConnection, user_id: int, email: str) -> list[Account]:
+    """Accounts that have this id or this address: none, or one, or two."""
+    found = await connection.execute(sa.select(USERS).where((USERS.c.id == user_id) | _same_email(email)))
+    return [Account(**row._mapping) for row in found]
+
+
+async def create(connection: AsyncConnection, **values: Any) -> Account | None:
+    """A new account, or None when another one has this id or address already."""
+    return await _one(connection, insert(USERS).values(**values).on_conflict_do_nothing().returning(USERS))
+
+
+async def change(connection: AsyncConnection, user_id: int, **values: Any) -> Account | None:
+    """Set columns of an account; None when there is no such account."""
+    changed = sa.update(USERS).where(USERS.c.id == user_id).values(**values, updated_at=sa.func.now()).returning(USERS)
+    return await _one(connection, changed)
+
+
+async def newest_key(connection: AsyncConnection) -> StoredKey | None:
+    """The key to sign with."""
+    usable = sa.select(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None))
+    row = (await connection.execute(usable.order_by(SIGNING_KEYS.c.created_at.desc(), SIGNING_KEYS.c.kid))).first()
+    return StoredKey(row.kid, row.public_jwk, row.private_pem) if row else None
+
+
+async def lock_keys(connection: AsyncConnection) -> None:
+    """Until the end of the transaction no other replica makes a key."""
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SIGNING_KEYS_LOCK)))
+
+
+async def add_key(connection: AsyncConnection, key: StoredKey) -> None:
+    """Keep a new key."""
+    await connection.execute(
+        sa.insert(SIGNING_KEYS).values(kid=key.kid, public_jwk=key.public_jwk, private_pem=key.private_pem)
+    )
+
+
+async def public_keys(connection: AsyncConnection, *, signed_within: float) -> Iterable[dict[str, Any]]:
+    """Public halves of the keys that sign, or that signed something in the last `signed_within` seconds."""
+    recently = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, signed_within)
+    wanted = sa.select(SIGNING_KEYS.c.public_jwk).where(
+        SIGNING_KEYS.c.retired_at.is_(None) | (SIGNING_KEYS.c.retired_at > recently)
+    )
+    return (await connection.execute(wanted.order_by(SIGNING_KEYS.c.created_at.desc()))).scalars().all()
+
+
+def _same_email(email: str) -> sa.ColumnElement[bool]:
+    return sa.func.lower(USERS.c.email) == sa.func.lower(email)
+
+
+async def _one(connection: AsyncConnection, statement: sa.Executable) -> Account | None:
+    row = (await connection.execute(statement)).first()
+    return Account(**row._mapping) if row else None

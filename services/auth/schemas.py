@@ -1,0 +1,92 @@
+"""What goes over auth's wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from services.auth.service import MAX_ID
+
+# Enough to tell an address from a slip of the keyboard; whether it is real, only a message to it can tell.
+EMAIL = r"^[^@\s]+@[^@\s]+$"
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+Email = Annotated[str, Field(max_length=254, pattern=EMAIL), AfterValidator(_printable)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+
+
+class DevelopmentLogin(BaseModel):
+    """Who to be."""
+
+    email: Email
+    admin: bool = False
+    full_name: Name | None = None
+
+
+class AccessToken(BaseModel):
+    """A bearer token for `Authorization`."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  (a kind of token, no secret)
+
+
+class User(BaseModel):
+    """The caller's account. Times are ISO 8601 in UTC, with `Z`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    email: str
+    google_id: str | None
+    full_name: str | None
+    profile_picture: str | None
+    is_active: bool
+    login_type: str
+    created_at: datetime
+    updated_at: datetime | None
+
+
+class LoggedOut(BaseModel):
+    """The answer that the web client shows."""
+
+    message: str = "성공적으로 로그아웃되었습니다"
+    user_id: int
+
+
+class DevelopmentUser(BaseModel):
+    """An account with its id, as the import document of the catalogue has it."""
+
+    id: int = Field(ge=1, le=MAX_ID)
+    email: Email
+    full_name: Name | None = None
+    profile_picture: Annotated[str, Field(max_length=2048), AfterValidator(_printable)] | None = None
+    is_active: bool = True
+    is_admin: bool = False
+
+
+class DevelopmentUsers(BaseModel):
+    """The `users` part of an import document."""
+
+    users: list[DevelopmentUser] = Field(max_length=10_000)
+
+
+class Imported(BaseModel):
+    """How many accounts were new, different, or as they are."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+class KeySet(BaseModel):
+    """RFC 7517."""
+
+    keys: list[dict[str, Any]]

@@ -1,0 +1,156 @@
+"""Use cases of auth."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from joserfc import jwt
+
+from libs.common.contracts.auth import UserRegistered
+from libs.common.db import Database, Transaction
+from libs.common.web.auth import AUDIENCE, Principal
+from services.auth import repository
+from services.auth.errors import AccountConflict, Deactivated, UnknownUser
+from services.auth.keys import ALGORITHM, SigningKeys
+from services.auth.repository import Account
+
+MAX_ID = 2**31 - 1  # PostgreSQL's integer
+DEVELOPMENT = "development"  # login_type of accounts that nobody proved to own
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account of an import document, which keeps its id."""
+
+    id: int
+    email: str
+    full_name: str | None
+    profile_picture: str | None
+    is_active: bool
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What an import did to the accounts."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+class AccessTokens:
+    """Issues the signed tokens (RFC 9068 in spirit: short-lived, audience-bound) that every service checks by itself."""
+
+    def __init__(self, keys: SigningKeys, *, issuer: str, seconds: int, admin_emails: frozenset[str]) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._seconds = seconds
+        self._admin_emails = admin_emails
+
+    async def issue(self, account: Account) -> str:
+        """A token that says who `account` is, from now on for the configured number of seconds."""
+        key = await self._keys.current()
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "sub": str(account.id),
+            "email": account.email,
+            "admin": account.is_admin or account.email.casefold() in self._admin_emails,
+            "iat": now,
+            "exp": now + self._seconds,
+            "jti": secrets.token_hex(16),
+        }
+        return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
+
+
+class Accounts:
+    """Who people are."""
+
+    def __init__(self, database: Database, tokens: AccessTokens) -> None:
+        self._database = database
+        self._tokens = tokens
+
+    async def sign_in_unproven(self, email: str, *, admin: bool, full_name: str | None) -> str:
+        """An access token for whoever says to be `email`; makes the account at the first time. For development only.
+
+        `admin` makes the account an administrator's; without it the account stays what it is. Raises `Deactivated`.
+        """
+        async with self._database.transaction() as tx:
+            account = await repository.create(tx.connection, email=email, full_name=full_name, login_type=DEVELOPMENT)
+            if account is not None:
+                _publish_registered(tx, account)
+            else:
+                account = await repository.account_of_email(tx.connection, email)
+            account = _active(account)
+            wanted = {
+                "is_admin": admin or account.is_admin,
+                "full_name": full_name if full_name is not None else account.full_name,
+            }
+            if any(getattr(account, column) != value for column, value in wanted.items()):
+                account = _active(await repository.change(tx.connection, account.id, **wanted))
+        return await self._tokens.issue(account)
+
+    async def account(self, caller: Principal) -> Account:
+        """The caller's account; raises `UnknownUser` or `Deactivated`."""
+        if not 0 < caller.user_id <= MAX_ID:
+            raise UnknownUser
+        async with self._database.reading() as connection:
+            return _active(await repository.account(connection, caller.user_id))
+
+    async def refresh(self, caller: Principal) -> str:
+        """A new token with what is true of the account now; raises `UnknownUser` or `Deactivated`."""
+        return await self._tokens.issue(await self.account(caller))
+
+    async def import_accounts(self, accounts: list[NewAccount]) -> ImportCounts:
+        """Bring accounts with their ids, all or none. Running it twice changes nothing.
+
+        Raises `AccountConflict` when an id belongs to another address here, or an address to another id.
+        """
+        created = updated = 0
+        async with self._database.transaction() as tx:
+            for index, wanted in enumerate(accounts):
+                there = await repository.clashing(tx.connection, wanted.id, wanted.email)
+                _refuse_clash(index, wanted, there)
+                values = {
+                    "full_name": wanted.full_name,
+                    "profile_picture": wanted.profile_picture,
+                    "is_active": wanted.is_active,
+                    "is_admin": wanted.is_admin,
+                }
+                if not there:
+                    account = await repository.create(
+                        tx.connection, id=wanted.id, email=wanted.email, login_type=DEVELOPMENT, **values
+                    )
+                    if account is None:
+                        raise AccountConflict(f"users[{index}]: somebody else took this id or address just now")
+                    _publish_registered(tx, account)
+                    created += 1
+                elif any(getattr(there[0], column) != value for column, value in values.items()):
+                    await repository.change(tx.connection, wanted.id, **values)
+                    updated += 1
+        return ImportCounts(created, updated, len(accounts) - created - updated)
+
+
+def _active(account: Account | None) -> Account:
+    if account is None:
+        raise UnknownUser
+    if not account.is_active:
+        raise Deactivated
+    return account
+
+
+def _publish_registered(tx: Transaction, account: Account) -> None:
+    tx.publish(
+        UserRegistered(user_id=account.id, email=account.email, full_name=account.full_name),
+        subject=f"user:{account.id}",
+    )
+
+
+def _refuse_clash(index: int, wanted: NewAccount, there: list[Account]) -> None:
+    for account in there:
+        if account.id != wanted.id:
+            raise AccountConflict(f"users[{index}]: {wanted.email!r} has the id {account.id} here already")
+        if account.email.casefold() != wanted.email.casefold():
+            raise AccountConflict(f"users[{index}]: the id {wanted.id} belongs to another address here")

@@ -1,0 +1,48 @@
+"""What auth accepts as its configuration."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from services.auth.settings import AuthSettings
+
+PRODUCTION: dict[str, Any] = {
+    "environment": "production",
+    "database_url": SecretStr("postgresql+asyncpg://db/auth"),
+    "broker_url": SecretStr("amqp://broker/"),
+    "key_secret": SecretStr("k" * 32),
+}
+
+
+def test_production_starts_with_everything_set() -> None:
+    assert AuthSettings(**PRODUCTION).development_login is False
+
+
+def test_production_refuses_to_start_with_development_sign_in() -> None:
+    with pytest.raises(ValidationError, match="AUTH_DEVELOPMENT_LOGIN=true signs anybody in as anybody"):
+        AuthSettings(**PRODUCTION, development_login=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("key_secret", "AUTH_KEY_SECRET"), ("database_url", "DATABASE_URL"), ("broker_url", "BROKER_URL")]
+)
+def test_production_refuses_a_laptops_default(field: str, name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        AuthSettings(**{key: value for key, value in PRODUCTION.items() if key != field})
+
+
+def test_a_short_key_secret_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValidationError) as refused:
+        AuthSettings(key_secret=SecretStr("hunter2"))
+    assert "at least 32 bytes" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_administrators_are_a_comma_list_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_ADMIN_EMAILS", "Root@Example.org, ops@example.org,")
+    assert AuthSettings().admin_emails == {"root@example.org", "ops@example.org"}
+
+
+def test_development_sign_in_is_off_unless_asked_for() -> None:
+    assert AuthSettings().development_login is False
