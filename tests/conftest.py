@@ -29,7 +29,7 @@ def make_database(postgres: PrivatePostgres) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbitMQ]:
     """A RabbitMQ node; as root on Debian its package is installed when it is missing."""
-    node = PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    node = PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq"), metrics=False)
     node.start()
     yield node
     node.stop()

@@ -9,10 +9,9 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 _POLL = 0.02  # seconds between two looks at a process or port; starts take 0.1 to 6 s
@@ -33,44 +32,43 @@ class ServerProcess:
         self.name = name
         self.log = state_dir / f"{name}.log"
         self._record = state_dir / f"{name}.json"
-        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         """The process id of the running server, None when it does not run."""
-        if self._child is not None and self._child.poll() is None:
-            return self._child.pid
         try:
             record = json.loads(self._record.read_bytes())
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return None
-        started = _start_time(record["pid"])
-        return record["pid"] if started is not None and started == record["started"] else None
+        state, started = _state(record["pid"])
+        if started is None or started != record["started"]:
+            return None
+        if state == "Z":
+            with suppress(ChildProcessError):  # another program's child is that program's to collect
+                os.waitpid(record["pid"], os.WNOHANG)
+            return None
+        return int(record["pid"])
 
-    def start(self, command: Sequence[str], env: Mapping[str, str], ready: Callable[[], bool], seconds: float) -> None:
+    def start(self, command: list[str], env: Mapping[str, str], ready: Callable[[], bool], seconds: float) -> None:
         """Start the command and return when `ready()` says so; one that runs with this very command is adopted.
 
         Raises LocalServerError with the end of the log when it ends before that or takes more than `seconds`.
         """
         if self.pid is not None:
-            same = json.loads(self._record.read_bytes())["command"] == list(command)
+            same = json.loads(self._record.read_bytes())["command"] == command
             if same and wait_until(lambda: self.pid is None or ready(), seconds) and self.pid is not None:
                 return
             self.stop(seconds)
-        with self.log.open("ab") as log:
-            offset = log.tell()
-            self._child = subprocess.Popen(
-                command, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        record = {"pid": self._child.pid, "started": _start_time(self._child.pid), "command": list(command)}
-        write_private(self._record, json.dumps(record))
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        pid = self._spawn(command, env)
+        write_private(self._record, json.dumps({"pid": pid, "started": _state(pid)[1], "command": command}))
         try:
-            if wait_until(lambda: self._child_ended() or ready(), seconds) and not self._child_ended():
+            if wait_until(lambda: self.pid is None or ready(), seconds) and self.pid is not None:
                 return
         except BaseException:  # Ctrl-C while starting must not leave half a server behind
             self.kill()
             raise
-        reason = "ended while starting" if self._child_ended() else f"was not ready after {seconds:g} s"
+        reason = "ended while starting" if self.pid is None else f"was not ready after {seconds:g} s"
         self.kill()
         with self.log.open("rb") as log:
             log.seek(offset)
@@ -93,7 +91,6 @@ class ServerProcess:
             os.killpg(pid, signal.SIGKILL)
             wait_until(lambda: self.pid is None, 10)
         self._record.unlink(missing_ok=True)
-        self._child = None
 
     def send(self, what: signal.Signals) -> None:
         """Send a signal to the server's process group. Raises LocalServerError when it does not run."""
@@ -102,17 +99,27 @@ class ServerProcess:
             raise LocalServerError(f"{self.name} does not run")
         os.killpg(pid, what)
 
-    def _child_ended(self) -> bool:
-        return self._child is not None and self._child.poll() is not None
+    def _spawn(self, command: list[str], env: Mapping[str, str]) -> int:
+        """Not by `subprocess`, which warns of a process that lives longer than the object for it: ours are meant to."""
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.fspath(self.log), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        try:
+            return os.posix_spawnp(command[0], command, env, file_actions=files, setsid=True)
+        except OSError as error:
+            raise LocalServerError(f"{self.name} cannot be started: {command[0]}: {error.strerror}") from error
 
 
-def _start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5), `starttime`); None when it has ended."""
+def _state(pid: int) -> tuple[str, int | None]:
+    """The state letter of a process and its start in clock ticks since boot, as in proc(5); no start when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+        return "X", None
+    return fields[0], int(fields[19])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

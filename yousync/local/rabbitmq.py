@@ -33,11 +33,13 @@ _POLICY_TEXT = "#!/bin/sh\n# yousync: no service starts while RabbitMQ is instal
 class PrivateRabbitMQ:
     """One broker node on loopback ports that stay the same over restarts while they are free.
 
-    `amqp_url` and `metrics_url` hold after `start()`.
+    `amqp_url` and `metrics_url` hold after `start()`. Without `metrics` there is no Prometheus endpoint, and a start takes
+    3 s instead of 6 and a stop 1 s instead of 6 (3.10.8 on two cores): the plugin brings half of the management with it.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, metrics: bool = True) -> None:
         self.state_dir = state_dir.resolve()
+        self.metrics = metrics
         self._node = ServerProcess("rabbitmq", self.state_dir)
         self._names = ServerProcess("epmd", self.state_dir)
         self._ports = dict.fromkeys(["amqp", "metrics", "distribution", "epmd"], 0)
@@ -49,7 +51,7 @@ class PrivateRabbitMQ:
 
     @property
     def metrics_url(self) -> str:
-        """Where Prometheus reads the node's metrics."""
+        """Where Prometheus reads the node's metrics, if it was made with them."""
         return f"http://127.0.0.1:{self._ports['metrics']}/metrics"
 
     def start(self) -> None:
@@ -78,7 +80,11 @@ class PrivateRabbitMQ:
             self._names.stop(seconds=3)
 
     def kill(self) -> None:
-        """End the node as a crash would (SIGKILL)."""
+        """End the node as a crash would (SIGKILL).
+
+        Seen with 3.10.8: a quorum queue that is killed within 5 s of its declaration has no leader when it comes back,
+        because its first term was not on disk yet (rabbitmq-server issue 10070); later kills are harmless.
+        """
         self._node.kill()
 
     def pause(self) -> None:
@@ -90,19 +96,21 @@ class PrivateRabbitMQ:
         self._node.send(signal.SIGCONT)
 
     def _is_ready(self) -> bool:
-        return answers(self._ports["amqp"], _AMQP_GREETING) and answers(self._ports["metrics"])
+        amqp = answers(self._ports["amqp"], _AMQP_GREETING)
+        return amqp and (not self.metrics or answers(self._ports["metrics"]))
 
     def _write_configuration(self) -> None:
         settings = {
             "listeners.tcp.1": f"127.0.0.1:{self._ports['amqp']}",
             "default_user": "yousync",
             "default_pass": kept_secret(self.state_dir / "secret"),
-            "prometheus.tcp.ip": "127.0.0.1",
-            "prometheus.tcp.port": str(self._ports["metrics"]),
         }
+        if self.metrics:
+            settings["prometheus.tcp.ip"] = "127.0.0.1"
+            settings["prometheus.tcp.port"] = str(self._ports["metrics"])
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         write_private(self.state_dir / "rabbitmq.conf", lines)
-        write_private(self.state_dir / "enabled_plugins", "[rabbitmq_prometheus].\n")
+        write_private(self.state_dir / "enabled_plugins", f"[{'rabbitmq_prometheus' if self.metrics else ''}].\n")
         kept_secret(self.state_dir / ".erlang.cookie", mode=0o400)
 
     def _environment(self) -> dict[str, str]:
