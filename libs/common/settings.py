@@ -115,7 +115,7 @@ class VerifierSettings(TokenSettings):
 class StorageSettings(Settings):
     """Of services that keep objects."""
 
-    required_in_production = ("storage_url", "storage_signing_key")
+    required_in_production: ClassVar[tuple[str, ...]] = ("storage_url", "storage_signing_key")
 
     # file:///folder or s3://bucket?endpoint_url=...&region=...
     storage_url: str = Field("file:///var/lib/yousync/objects", validation_alias="STORAGE_URL")
