@@ -127,7 +127,8 @@ def _read_with_sndfile(data: bytes, container: Container) -> Recording:
                 break
             if not len(block):
                 break
-            blocks.append(block.mean(axis=1))
+            damaged |= not np.isfinite(block).all()
+            blocks.append(_in_range(block).mean(axis=1))
         samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
         resampler = _resampler()
         frames = resampler.resample(_frame(samples, file.samplerate)) + resampler.resample(None) if len(samples) else []
@@ -143,6 +144,8 @@ def _read_with_ffmpeg(data: bytes, container: Container) -> Recording:
             raise AudioUnsupported("The file has no sound in it.")
         stream = file.streams.audio[0]
         decoder = stream.codec_context
+        if decoder is None:  # FFmpeg has no decoder for what the file claims to hold
+            raise AudioUnsupported("Sound encoded like this is not supported.")
         codec, rate, channels = decoder.name, decoder.sample_rate, decoder.channels
         _check_stream(codec, FFMPEG_CODECS, rate, channels)
         decoder.thread_count = 1
@@ -187,11 +190,16 @@ def _to_samples(frame: av.AudioFrame) -> Samples:
     return frame.to_ndarray().reshape(-1).astype(np.float32)
 
 
+def _in_range(samples: Samples) -> Samples:
+    """Floating-point files may hold anything; -1..1 is full scale."""
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+
+
 def _recording(blocks: list[Samples], container: Container, codec: str, rate: int, channels: int, damaged: bool) -> Recording:
     samples = np.concatenate(blocks)[:_MAX_SAMPLES] if blocks else np.zeros(0, np.float32)
-    finite = bool(np.isfinite(samples).all())
-    flags = {Flag.DAMAGED} if damaged or not finite else set()
-    if len(samples) == _MAX_SAMPLES:
-        flags.add(Flag.TOO_LONG)
-    clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
-    return Recording(clean, container, codec, rate, channels, frozenset(flags))
+    told = {
+        Flag.DAMAGED: damaged or not np.isfinite(samples).all(),
+        Flag.TOO_LONG: len(samples) == _MAX_SAMPLES,
+    }
+    flags = frozenset(flag for flag, raised in told.items() if raised)
+    return Recording(_in_range(samples), container, codec, rate, channels, flags)
