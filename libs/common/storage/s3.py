@@ -1,6 +1,7 @@
 """Objects in S3, or in a server that speaks its API."""
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -40,6 +41,7 @@ class S3Storage:
         self._public_endpoint_url = public_endpoint_url or endpoint_url
         self._region = region or (_DEFAULT_REGION if endpoint_url else None)
         self._create_bucket = create_bucket
+        self._session = aioboto3.Session()
         self._clients = AsyncExitStack()
         self._client: Any = None
         self._signing_client: Any = None
@@ -47,7 +49,7 @@ class S3Storage:
     async def start(self) -> None:
         """Open the client and look at the bucket; it is made when `create_bucket` was asked for."""
         try:
-            with _translated():
+            with _translated(bucket=True):
                 self._client = await self._open(self._endpoint_url)
                 # Signing needs no connection, only the host name that the client will use: it is part of what is signed.
                 self._signing_client = self._client
@@ -64,7 +66,7 @@ class S3Storage:
 
     async def check(self) -> None:
         """Ask for the bucket."""
-        with _translated():
+        with _translated(bucket=True):
             await self._client.head_bucket(Bucket=self._bucket)
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, media_type: str) -> StoredObject:
@@ -72,33 +74,35 @@ class S3Storage:
         check_key(key)
         check_media_type(media_type)
         upload = _MultipartUpload(self._client, {"Bucket": self._bucket, "Key": key}, media_type)
-        buffer = bytearray()
+        part = io.BytesIO()
         try:
             async for chunk in chunks:
                 rest = memoryview(chunk)
                 while rest:
-                    taken = rest[: PART_BYTES - len(buffer)]
-                    buffer += taken
-                    rest = rest[len(taken) :]
-                    if len(buffer) == PART_BYTES:
-                        await upload.add(buffer)
-                        buffer = bytearray()
+                    taken = part.write(rest[: PART_BYTES - part.tell()])
+                    rest = rest[taken:]
+                    if part.tell() == PART_BYTES:
+                        await upload.add(part)
+                        part = io.BytesIO()
+            size = upload.size + part.tell()
             if upload.size:
-                await upload.complete(buffer)
+                await upload.complete(part)
             else:
+                part.seek(0)
                 with _translated():
-                    await self._client.put_object(Bucket=self._bucket, Key=key, Body=buffer, ContentType=media_type)
+                    await self._client.put_object(Bucket=self._bucket, Key=key, Body=part, ContentType=media_type)
         except BaseException:
             await upload.abort()
             raise
-        return StoredObject(key, upload.size or len(buffer), media_type)
+        return StoredObject(key, size, media_type)
 
     async def read(self, key: str) -> AsyncIterator[bytes]:
         """See `Storage.read`."""
         check_key(key)
         with _translated():
             answer = await self._client.get_object(Bucket=self._bucket, Key=key)
-        async with answer["Body"] as body:
+        body = answer["Body"]
+        async with body:
             while True:
                 with _translated():
                     chunk: bytes = await body.read(READ_BYTES)
@@ -146,7 +150,7 @@ class S3Storage:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        client = aioboto3.Session().client("s3", endpoint_url=endpoint_url, region_name=self._region, config=config)
+        client = self._session.client("s3", endpoint_url=endpoint_url, region_name=self._region, config=config)
         return await self._clients.enter_async_context(client)
 
     async def _find_bucket(self) -> None:
@@ -174,17 +178,18 @@ class _MultipartUpload:
         self._sending: asyncio.Task[None] | None = None
         self.size = 0
 
-    async def add(self, part: bytearray) -> None:
+    async def add(self, part: io.BytesIO) -> None:
         """Send the part in the background, once the one before has arrived."""
         if self._id is None:
             await run_to_end(self._begin())
         await self._arrived()
-        self.size += len(part)
+        self.size += part.tell()
+        part.seek(0)
         self._sending = asyncio.create_task(self._send(len(self._parts) + 1, part))
 
-    async def complete(self, last: bytearray) -> None:
+    async def complete(self, last: io.BytesIO) -> None:
         """Send the last part, which may be empty, and make the object appear."""
-        if last:
+        if last.tell():
             await self.add(last)
         await self._arrived()
         await run_to_end(self._finish())
@@ -203,7 +208,7 @@ class _MultipartUpload:
             answer = await self._client.create_multipart_upload(**self._target, ContentType=self._media_type)
         self._id = answer["UploadId"]
 
-    async def _send(self, number: int, part: bytearray) -> None:
+    async def _send(self, number: int, part: io.BytesIO) -> None:
         with _translated():
             answer = await self._client.upload_part(**self._target, UploadId=self._id, PartNumber=number, Body=part)
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
@@ -233,12 +238,12 @@ _MISSING = {"NoSuchKey", "NotFound", "404"}  # HEAD has no body, so botocore kno
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """What botocore and the HTTP client raise, by the names of the port."""
+def _translated(*, bucket: bool = False) -> Iterator[None]:
+    """What botocore and the HTTP client raise, by the names of the port; without the bucket there is no store."""
     try:
         yield
     except ClientError as error:
-        if _code(error) in _MISSING:
+        if _code(error) in _MISSING and not bucket:
             raise ObjectNotFound("There is no such object.") from None
         raise _unavailable() from error
     except (BotoCoreError, HttpClientError, OSError) as error:  # OSError: timeouts and connection errors are some

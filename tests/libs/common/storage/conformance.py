@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -176,7 +177,7 @@ class StorageConformance:
             await asyncio.Event().wait()
 
         putting = asyncio.create_task(storage.put("k", slow(), media_type="audio/wav"))
-        await stalled.wait()
+        await asyncio.wait([putting, asyncio.ensure_future(stalled.wait())], return_when=asyncio.FIRST_COMPLETED)
         putting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await putting
@@ -187,10 +188,13 @@ class StorageConformance:
     async def test_a_put_cancelled_at_any_moment_leaves_the_whole_object_or_nothing(
         self, storage: Storage, leftovers: Leftovers
     ) -> None:
-        data = noise(9 * MIB)
-        for step in range(12):
+        data, steps = noise(9 * MIB), 12
+        began = time.perf_counter()
+        await storage.put("k", stream(data, MIB), media_type="audio/wav")
+        usual = time.perf_counter() - began
+        for step in range(steps):
             putting = asyncio.create_task(storage.put(f"k{step}", stream(data, MIB), media_type="audio/wav"))
-            await asyncio.sleep(step * 0.004)
+            await asyncio.sleep(usual * step / steps)
             putting.cancel()
             await asyncio.gather(putting, return_exceptions=True)
             assert await leftovers() == []
