@@ -2,12 +2,12 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
-PACKAGES := libs services yousync tests
+PACKAGES := libs services yousync tests bench samples
 SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint test clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint test bench-notice bench-upload clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,12 @@ lint: venv-dev ## Check style, types and import rules
 
 test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
 	$(BIN)/python -m pytest $(TESTS)
+
+bench-notice: venv-dev ## Measure: from "analysis reported" to "frame at the client"
+	@$(BIN)/python -m bench.notice
+
+bench-upload: venv-dev ## Measure: memory of an upload of 200 MB against one of 2 MB
+	@$(BIN)/python -m bench.upload
 
 lock: venv-dev ## Compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt
