@@ -1,0 +1,254 @@
+"""The bus over RabbitMQ. One connection publishes and one consumes, so that a broker that stops publishers still delivers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiormq import ChannelNotFoundEntity, PublishError
+from aiormq.abc import AbstractChannel, AbstractConnection
+from pamqp.commands import Basic
+
+from libs.common.bus.base import (
+    BusUnavailable,
+    DeadLetter,
+    FrameHandler,
+    FrameListener,
+    Handler,
+    Message,
+    Subscription,
+    Unroutable,
+)
+from libs.common.bus.frames import check_partition
+from libs.common.bus.metrics import CONNECTED, PUBLISHED
+from libs.common.bus.rabbit import codec
+from libs.common.bus.rabbit.consumer import Consumer
+from libs.common.bus.rabbit.declare import declare_topology
+from libs.common.bus.rabbit.ear import Ear
+from libs.common.bus.rabbit.link import Link, broker_errors, close_channel
+from libs.common.bus.topology import (
+    EVENTS_EXCHANGE,
+    FRAMES_EXCHANGE,
+    QUEUES,
+    RETRY_LADDER,
+    Queue,
+    dead_letter_queue,
+    retry_queue,
+)
+
+LOOK_TIMEOUT = 10.0  # seconds for one question to the broker
+# Dead letters. RabbitMQ puts those that were looked at behind those that were not, so the oldest are found only by looking
+# at all; beyond this many it is some of them.
+LOOKED_AT = 1_000
+ROUTING_KEY_LENGTH = 255  # bytes, AMQP 0-9-1
+
+
+class RabbitBus:
+    """A service's connection to RabbitMQ at `url` (amqp:// or amqps://).
+
+    `name` is the service: it labels connections and metrics. `retry_ladder` and `publish_timeout` are in seconds; the latter
+    bounds a publish when the broker is blocked by a memory or disk alarm, or hangs.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        retry_ladder: tuple[float, ...] = RETRY_LADDER,
+        publish_timeout: float = 10.0,
+    ) -> None:
+        self.name = name
+        self.retry_ladder = retry_ladder
+        self._publish_timeout = publish_timeout
+        self._confirmed: AbstractChannel | None = None
+        self._unconfirmed: AbstractChannel | None = None
+        self._attached: list[Consumer | Ear] = []
+        self._known = set(QUEUES)
+        self._looking = asyncio.Lock()  # two looks at once would each see a part of the dead letters
+        self._publishing = Link(
+            url, name=f"{name} publisher", set_up=self._set_up_publishing, tear_down=self._tear_down_publishing
+        )
+        self._consuming = Link(url, name=f"{name} consumer", set_up=self._set_up_consuming, tear_down=self._tear_down_consuming)
+
+    async def start(self) -> None:
+        # One after the other, so that what consumers need has been declared.
+        self._publishing.start()
+        await self._publishing.up.wait()
+        self._consuming.start()
+        await self._consuming.up.wait()
+
+    async def close(self) -> None:
+        consumers = [each for each in self._attached if isinstance(each, Consumer)]
+        await asyncio.gather(*(consumer.drain() for consumer in consumers))
+        for listener in [each for each in self._attached if isinstance(each, Ear)]:
+            await listener.close()
+        await self._consuming.close()
+        await self._publishing.close()
+
+    @property
+    def connected(self) -> bool:
+        return self._publishing.up.is_set() and self._consuming.up.is_set()
+
+    async def publish(self, message: Message) -> None:
+        if len(message.routing_key.encode()) > ROUTING_KEY_LENGTH:
+            raise ValueError(f"a routing key has at most {ROUTING_KEY_LENGTH} bytes: {message.routing_key!r}")
+        outcome = "unavailable"
+        try:
+            await self._publish(
+                EVENTS_EXCHANGE,
+                message.routing_key,
+                message.body,
+                codec.encode(message),
+                mandatory=message.must_route,
+            )
+            outcome = "confirmed"
+        except Unroutable:
+            outcome = "unroutable"
+            raise
+        finally:
+            PUBLISHED.labels(self.name, message.type, outcome).inc()
+
+    async def consume(self, queue: Queue, handler: Handler, *, concurrency: int = 16) -> Subscription:
+        self._known.add(queue)
+        consumer = Consumer(
+            self._consuming,
+            queue,
+            handler,
+            concurrency=concurrency,
+            service=self.name,
+            ladder=self.retry_ladder,
+            put_aside=self._put_aside,
+            forget=self._forget,
+        )
+        await self._attach(consumer)
+        return consumer
+
+    async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
+        queue = dead_letter_queue(service)
+        letters: list[DeadLetter] = []
+        async with self._looking:
+            channel = await self._open_to_look()
+            try:
+                with broker_errors(f"looking at {queue}"):
+                    last = 0
+                    while len(letters) < max(limit, LOOKED_AT):
+                        found = await channel.basic_get(queue, timeout=LOOK_TIMEOUT)
+                        if found.delivery_tag is None:
+                            break
+                        last = found.delivery_tag
+                        letters.append(codec.decode_dead(found, queue))
+                    if last:
+                        await channel.basic_nack(last, multiple=True, requeue=True)
+            except BusUnavailable as error:
+                if not isinstance(error.__cause__, ChannelNotFoundEntity):
+                    raise
+            finally:
+                await close_channel(channel)
+        return sorted(letters, key=lambda letter: letter.first_failed)[:limit]
+
+    async def publish_frame(self, partition: int, body: bytes) -> None:
+        check_partition(partition)
+        channel = self._unconfirmed
+        if channel is None or channel.is_closed:
+            raise BusUnavailable("not connected to RabbitMQ")
+        with broker_errors("publishing a frame"):
+            await channel.basic_publish(
+                body, exchange=FRAMES_EXCHANGE, routing_key=str(partition), timeout=self._publish_timeout
+            )
+
+    async def listen_frames(
+        self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
+    ) -> FrameListener:
+        ear = Ear(self._consuming, handler, on_reconnect=on_reconnect, forget=self._forget)
+        await self._attach(ear)
+        return ear
+
+    async def depths(self) -> dict[str, int]:
+        names = {retry_queue(delay) for delay in self.retry_ladder}
+        for queue in self._known:
+            names |= {queue.name, queue.dead_letter_queue}
+        depths: dict[str, int] = {}
+        channel: AbstractChannel | None = None
+        for name in sorted(names):
+            # The broker answers a question about a queue that is not there by closing the channel.
+            with suppress(BusUnavailable):
+                if channel is None or channel.is_closed:
+                    channel = await self._open_to_look()
+                with broker_errors(f"looking at {name}"):
+                    declared = await channel.queue_declare(name, passive=True, timeout=LOOK_TIMEOUT)
+                    depths[name] = declared.message_count or 0
+        if channel is not None:
+            await close_channel(channel)
+        return depths
+
+    async def _publish(
+        self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties, *, mandatory: bool
+    ) -> None:
+        channel = self._confirmed
+        if channel is None or channel.is_closed:
+            raise BusUnavailable("not connected to RabbitMQ")
+        try:
+            with broker_errors(f"publishing to {exchange or 'the default exchange'}"):
+                await channel.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=properties,
+                    mandatory=mandatory,
+                    timeout=self._publish_timeout,
+                )
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, PublishError):
+                raise Unroutable(f"no queue is bound for {routing_key!r}") from error
+            raise
+
+    async def _put_aside(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+        try:
+            await self._publish(exchange, routing_key, body, properties, mandatory=True)
+        except Unroutable:
+            self._publishing.drop(f"no queue for {routing_key!r} in {exchange!r}: the topology must be declared again")
+            raise
+
+    async def _open_to_look(self) -> AbstractChannel:
+        connection = self._publishing.connection
+        if connection is None:
+            raise BusUnavailable("not connected to RabbitMQ")
+        with broker_errors("opening a channel"):
+            return await connection.channel(publisher_confirms=False, timeout=LOOK_TIMEOUT)
+
+    async def _attach(self, what: Consumer | Ear) -> None:
+        async with self._consuming.lock:
+            self._attached.append(what)
+            if self._consuming.connection is not None:
+                try:
+                    with broker_errors("subscribing"):
+                        await what.attach(self._consuming.connection)
+                except BusUnavailable as error:
+                    self._consuming.drop(error.detail)  # the next connection has it attached
+
+    def _forget(self, what: Consumer | Ear) -> None:
+        if what in self._attached:
+            self._attached.remove(what)
+
+    async def _set_up_publishing(self, connection: AbstractConnection) -> None:
+        confirmed = await connection.channel(publisher_confirms=True)
+        unconfirmed = await connection.channel(publisher_confirms=False)
+        await declare_topology(confirmed, self.retry_ladder)
+        self._publishing.watch(confirmed, "confirmed publishing")
+        self._publishing.watch(unconfirmed, "unconfirmed publishing")
+        self._confirmed, self._unconfirmed = confirmed, unconfirmed
+        CONNECTED.labels(self.name).set(self._consuming.up.is_set())
+
+    def _tear_down_publishing(self) -> None:
+        self._confirmed = self._unconfirmed = None
+        CONNECTED.labels(self.name).set(0)
+
+    async def _set_up_consuming(self, connection: AbstractConnection) -> None:
+        for each in tuple(self._attached):
+            await each.attach(connection)
+        CONNECTED.labels(self.name).set(self._publishing.up.is_set())
+
+    def _tear_down_consuming(self) -> None:
+        for each in self._attached:
+            each.detach()
+        CONNECTED.labels(self.name).set(0)

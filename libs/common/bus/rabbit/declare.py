@@ -1,0 +1,72 @@
+"""The topology as RabbitMQ declarations, all of them idempotent and the same on 3.10 and 4.x."""
+
+from collections.abc import Sequence
+
+from aiormq.abc import AbstractChannel
+from pamqp.common import FieldTable
+
+from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, Queue, dead_letter_queue, retry_queue
+
+# Deliveries of one message that ended without an answer (consumers died) until the broker puts it to the dead letters.
+DELIVERY_LIMIT = 10
+# A look at a dead letter counts as such a delivery. 4.x has a limit of 20 unless told; 3.10 knows no "unlimited".
+NO_DELIVERY_LIMIT = 1_000_000_000
+
+_QUORUM: FieldTable = {"x-queue-type": "quorum"}
+# Without these two a message that moves between queues while one of them has no leader is lost.
+_AT_LEAST_ONCE: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+
+
+async def declare_topology(channel: AbstractChannel, ladder: Sequence[float]) -> None:
+    """Everything there is: exchanges, queues, dead letters, and a rung for each delay (seconds) of `ladder`."""
+    for delay in ladder:
+        await _declare_rung(channel, delay)
+    await declare_frames(channel)
+    for queue in QUEUES:
+        await declare_queue(channel, queue)
+
+
+async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
+    """`queue`, its bindings, and the queue of its dead letters."""
+    await channel.exchange_declare(EVENTS_EXCHANGE, exchange_type="topic", durable=True)
+    graveyard = dead_letter_queue(queue.service)
+    await channel.queue_declare(graveyard, durable=True, arguments={**_QUORUM, "x-delivery-limit": NO_DELIVERY_LIMIT})
+    await channel.queue_declare(
+        queue.name,
+        durable=True,
+        arguments={
+            **_QUORUM,
+            **_AT_LEAST_ONCE,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": graveyard,
+        },
+    )
+    for pattern in queue.bindings:
+        await channel.queue_bind(queue.name, EVENTS_EXCHANGE, routing_key=pattern)
+
+
+async def declare_frames(channel: AbstractChannel) -> None:
+    """The exchange of the frames; listeners bring their own queues."""
+    await channel.exchange_declare(FRAMES_EXCHANGE, exchange_type="direct", durable=True)
+
+
+async def _declare_rung(channel: AbstractChannel, delay: float) -> None:
+    """Messages published here with a queue's name as routing key come to that queue `delay` seconds later.
+
+    The time is the queue's, not the message's: a per-message TTL would let one long wait block the short ones behind it.
+    Without a dead-letter routing key the message keeps its own, and the default exchange takes that for a queue's name.
+    """
+    name = retry_queue(delay)
+    await channel.exchange_declare(name, exchange_type="topic", durable=True)
+    await channel.queue_declare(
+        name,
+        durable=True,
+        arguments={
+            **_QUORUM,
+            **_AT_LEAST_ONCE,
+            "x-message-ttl": round(delay * 1000),
+            "x-dead-letter-exchange": "",
+        },
+    )
+    await channel.queue_bind(name, name, routing_key="#")

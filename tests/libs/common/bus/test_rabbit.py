@@ -1,0 +1,436 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import aiormq
+import pytest
+import pytest_asyncio
+from pamqp.commands import Basic
+from yarl import URL
+
+from libs.common.bus.base import Bus, BusUnavailable, Message, Unroutable
+from libs.common.bus.rabbit import RabbitBus
+from libs.common.bus.topology import EVENTS_EXCHANGE, retry_queue
+from libs.common.errors import Unavailable
+from tests.libs.common.bus.conformance import (
+    LADDER,
+    LEFT,
+    PATIENCE,
+    RIGHT,
+    BusConformance,
+    Ear,
+    NewBus,
+    Recorder,
+    eventually,
+    message,
+    send,
+)
+from yousync.local.rabbitmq import PrivateRabbitMQ
+
+
+class Proxy:
+    """The way to the broker, which can be cut."""
+
+    def __init__(self, url: str) -> None:
+        self._to = URL(url)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.flows = asyncio.Event()
+        self.flows.set()
+        self.url = ""
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = str(self._to.with_port(self._server.sockets[0].getsockname()[1]))
+
+    def cut(self) -> None:
+        """Break all connections; new ones are let through."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        self.flows.set()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection(self._to.host, self._to.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, back}
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._pipe(source, sink))
+            self._pipes.add(task)
+            task.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await source.read(65536):
+                await self.flows.wait()
+                sink.write(chunk)
+                await sink.drain()
+        sink.close()
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def clean_broker(rabbitmq: PrivateRabbitMQ) -> AsyncIterator[None]:
+    """The queues that tests declare are new in each test."""
+    yield
+    connection = await aiormq.connect(rabbitmq.amqp_url)
+    channel = await connection.channel()
+    for queue in (LEFT.name, RIGHT.name, LEFT.dead_letter_queue):
+        await channel.queue_delete(queue)
+    await connection.close()
+
+
+@pytest.fixture
+def new_bus(rabbitmq: PrivateRabbitMQ) -> NewBus:
+    return lambda: RabbitBus(rabbitmq.amqp_url, name="test", retry_ladder=LADDER)
+
+
+@pytest_asyncio.fixture
+async def raw(rabbitmq: PrivateRabbitMQ) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+    """The broker as another program sees it."""
+    connection = await aiormq.connect(rabbitmq.amqp_url)
+    yield await connection.channel()
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def proxy(rabbitmq: PrivateRabbitMQ) -> AsyncIterator[Proxy]:
+    proxy = Proxy(rabbitmq.amqp_url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest_asyncio.fixture
+async def distant(proxy: Proxy) -> AsyncIterator[Bus]:
+    """A bus whose connections can be cut."""
+    bus = RabbitBus(proxy.url, name="distant", retry_ladder=LADDER)
+    await bus.start()
+    yield bus
+    await bus.close()
+
+
+async def connected(bus: Bus) -> None:
+    async def is_so() -> bool:
+        return bus.connected
+
+    await eventually(is_so)
+
+
+async def disconnected(bus: Bus) -> None:
+    async def is_so() -> bool:
+        return not bus.connected
+
+    await eventually(is_so)
+
+
+class TestRabbitBus(BusConformance):
+    """The promises of every bus."""
+
+    @pytest_asyncio.fixture
+    async def bus(self, new_bus: NewBus) -> AsyncIterator[Bus]:
+        bus = new_bus()
+        await bus.start()
+        yield bus
+        await bus.close()
+
+    async def test_a_message_is_cloudevents_in_headers_for_workers_in_other_languages(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        await (await bus.consume(LEFT, Recorder())).drain()
+        sent = Message(
+            type="test.left.event",
+            body=b'{"number": 1}',
+            source="/services/audio",
+            subject="job-1",
+            routing_key="test.left.one",
+            id="4b2c",
+            time=datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC),
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
+        await bus.publish(sent)
+        found = await raw.basic_get(LEFT.name, no_ack=True)
+        properties = found.header.properties
+        assert (found.body, found.exchange, found.routing_key) == (sent.body, "yousync.events", "test.left.one")
+        assert (properties.content_type, properties.delivery_mode, properties.message_id) == ("application/json", 2, "4b2c")
+        assert properties.headers is not None
+        assert {name: value for name, value in properties.headers.items() if name != "x-delivery-count"} == {
+            "ce-specversion": "1.0",
+            "ce-id": "4b2c",
+            "ce-type": "test.left.event",
+            "ce-source": "/services/audio",
+            "ce-subject": "job-1",
+            "ce-time": "2026-11-23T04:05:06+00:00",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "x-yousync-attempt": 1,
+        }
+
+    async def test_a_message_with_only_what_cloudevents_requires_is_handled(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        heard = Recorder()
+        await bus.consume(LEFT, heard)
+        await publish_raw(raw, {"ce-id": "1", "ce-type": "test.left.event", "ce-source": "/worker"})
+        (received,) = await heard.until(1)
+        assert (received.id, received.type, received.source) == ("1", "test.left.event", "/worker")
+        assert (received.subject, received.traceparent, received.attempt) == ("", None, 1)
+
+    @pytest.mark.parametrize(
+        ("headers", "error"),
+        [
+            (None, "header ce-type is missing"),
+            ({"ce-type": "t", "ce-source": "/s"}, "header ce-id is missing"),
+            ({"ce-id": 1, "ce-type": "t", "ce-source": "/s"}, "header ce-id is not a text: 1"),
+            ({"ce-id": "1", "ce-type": "t", "ce-source": "/s", "ce-time": "now"}, "ce-time is not an ISO 8601 time: 'now'"),
+            ({"ce-id": "1", "ce-type": "t", "ce-source": "/s", "x-yousync-attempt": 0}, "is not a positive number: 0"),
+            ({"ce-id": bytearray(b"\xff"), "ce-type": "t", "ce-source": "/s"}, "header ce-id is not a text"),
+        ],
+    )
+    async def test_what_is_no_message_is_a_dead_letter_and_the_next_is_handled(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel, headers: dict[str, Any] | None, error: str
+    ) -> None:
+        heard = Recorder()
+        await bus.consume(LEFT, heard, concurrency=1)
+        await publish_raw(raw, headers, b"what is this?")
+        await bus.publish(good := message())
+        assert await heard.until(1) == [good]
+        (letter,) = await bus.dead_letters("test")
+        assert (letter.queue, letter.reason, letter.message.body) == ("test.left", "unreadable", b"what is this?")
+        assert letter.message.routing_key == "test.left.raw"
+        assert error in letter.error
+
+    async def test_a_message_its_consumers_die_of_is_a_dead_letter(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
+        await (await bus.consume(LEFT, Recorder())).drain()
+        await bus.publish(deadly := message(body=b"deadly"))
+
+        async def dies_again() -> bool:
+            found = await raw.basic_get(LEFT.name)
+            if found.delivery_tag is not None:
+                await raw.basic_reject(found.delivery_tag, requeue=True)
+            return len(await bus.dead_letters("test")) == 1
+
+        await eventually(dies_again)
+        (letter,) = await bus.dead_letters("test")
+        assert letter.message.id == deadly.id
+        assert (letter.queue, letter.reason) == ("test.left", "exhausted")
+        assert letter.error == "given up by the broker: delivery_limit"
+
+    async def test_two_services_talk_over_one_broker(self, bus: Bus, rabbitmq: PrivateRabbitMQ) -> None:
+        other = RabbitBus(rabbitmq.amqp_url, name="other", retry_ladder=LADDER)
+        await other.start()
+        left, right = Recorder(), Recorder()
+        await bus.consume(LEFT, left)
+        await other.consume(RIGHT, right)
+        await other.publish(one := message("test.left.one"))
+        await bus.publish(two := message("test.right.two"))
+        assert await left.until(1) == [one]
+        assert await right.until(1) == [two]
+        await other.close()
+        await bus.publish(three := message("test.left.three"))
+        assert await left.until(2) == [one, three]
+
+    async def test_a_routing_key_that_amqp_cannot_carry_is_the_callers_error(self, bus: Bus) -> None:
+        with pytest.raises(ValueError, match="at most 255 bytes"):
+            await bus.publish(message("가" * 86))
+        await bus.publish(message("test.nobody", must_route=False))
+
+
+class TestWhenTheConnectionBreaks:
+    async def test_a_running_handler_finishes_and_its_message_comes_again(self, distant: Bus, proxy: Proxy) -> None:
+        began, may_end = asyncio.Event(), asyncio.Event()
+
+        async def work(_: Message) -> None:
+            began.set()
+            await may_end.wait()
+
+        heard = Recorder(work)
+        await distant.consume(LEFT, heard)
+        await distant.publish(sent := message(subject="job-1"))
+        async with asyncio.timeout(PATIENCE):
+            await began.wait()
+        proxy.cut()
+        await disconnected(distant)
+        await connected(distant)
+        may_end.set()
+        assert await heard.until(2) == [sent, sent]
+
+    async def test_what_had_not_begun_comes_again_in_order(self, distant: Bus, proxy: Proxy) -> None:
+        began, may_end = asyncio.Event(), asyncio.Event()
+
+        async def work(_: Message) -> None:
+            began.set()
+            await may_end.wait()
+
+        heard = Recorder(work)
+        await distant.consume(LEFT, heard, concurrency=3)
+        await send(distant, *(message(subject="same", body=b"%d" % number) for number in range(5)))
+        async with asyncio.timeout(PATIENCE):
+            await began.wait()
+        proxy.cut()
+        await disconnected(distant)
+        may_end.set()
+        await heard.until(6)
+        assert heard.bodies == [b"0", b"0", b"1", b"2", b"3", b"4"]
+
+    async def test_a_publish_on_its_way_raises(self, distant: Bus, proxy: Proxy) -> None:
+        await distant.consume(LEFT, Recorder())
+        proxy.flows.clear()
+        publishing = send(distant, message(), message())
+        await asyncio.sleep(0.01)
+        proxy.flows.set()
+        proxy.cut()
+        assert [type(result) for result in await publishing] == [BusUnavailable, BusUnavailable]
+
+    async def test_frames_are_heard_again_and_the_listener_is_told(self, distant: Bus, proxy: Proxy) -> None:
+        ear, told = Ear(), asyncio.Event()
+
+        async def tell() -> None:
+            told.set()
+
+        listener = await distant.listen_frames(ear, on_reconnect=tell)
+        await listener.bind(1)
+        await listener.bind(2)
+        await distant.publish_frame(1, b"before")
+        await ear.until(1)
+        assert not told.is_set()
+        proxy.cut()
+        await disconnected(distant)
+        await listener.unbind(2)
+        await listener.bind(3)
+        async with asyncio.timeout(PATIENCE):
+            await told.wait()
+        await connected(distant)
+        for partition in (1, 2, 3):
+            await distant.publish_frame(partition, b"after")
+        assert await ear.until(3) == [(1, b"before"), (1, b"after"), (3, b"after")]
+
+    async def test_consumers_added_while_it_is_broken_begin_when_it_is_back(
+        self, distant: Bus, proxy: Proxy, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        proxy.cut()
+        await disconnected(distant)
+        heard, ear = Recorder(), Ear()
+        await distant.consume(LEFT, heard)
+        listener = await distant.listen_frames(ear)
+        await listener.bind(5)
+        await connected(distant)
+        await distant.publish(message())
+        await distant.publish_frame(5, b"frame")
+        await heard.until(1)
+        await ear.until(1)
+
+
+class TestWhenTheBrokerLosesThings:
+    @pytest_asyncio.fixture
+    async def bus(self, new_bus: NewBus) -> AsyncIterator[Bus]:
+        bus = new_bus()
+        await bus.start()
+        yield bus
+        await bus.close()
+
+    async def test_a_deleted_queue_is_declared_and_consumed_again(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
+        heard = Recorder()
+        await bus.consume(LEFT, heard)
+        await raw.queue_delete(LEFT.name)
+
+        async def published() -> bool:
+            try:
+                await bus.publish(message())
+            except (Unroutable, BusUnavailable):
+                return False
+            return True
+
+        await eventually(published)
+        await heard.until(1)
+
+    async def test_a_failed_message_waits_until_the_missing_rung_is_there_again(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        async def fail_once(each: Message) -> None:
+            if each.attempt == 1:
+                raise Unavailable("not yet")
+
+        heard = Recorder(fail_once)
+        await bus.consume(LEFT, heard)
+        await raw.queue_delete(retry_queue(LADDER[0]))
+        await bus.publish(message())
+        await heard.until(2)
+        assert [each.attempt for each in heard.messages] == [1, 2]
+        assert await bus.dead_letters("test") == []
+
+
+class TestWhenTheBrokerFails:
+    async def test_a_broker_that_hangs_makes_publishing_time_out(self, rabbitmq: PrivateRabbitMQ) -> None:
+        bus = RabbitBus(rabbitmq.amqp_url, name="test", retry_ladder=LADDER, publish_timeout=0.2)
+        await bus.start()
+        heard = Recorder()
+        await bus.consume(LEFT, heard)
+        rabbitmq.pause()
+        try:
+            assert [type(result) for result in await send(bus, message(), message())] == [BusUnavailable] * 2
+        finally:
+            rabbitmq.resume()
+        await bus.publish(late := message())
+
+        async def heard_the_late_one() -> bool:
+            return late in heard.messages
+
+        await eventually(heard_the_late_one)
+        await bus.close()
+
+    async def test_nothing_confirmed_is_lost_when_the_broker_is_killed(self, rabbitmq: PrivateRabbitMQ) -> None:
+        bus = RabbitBus(rabbitmq.amqp_url, name="test", retry_ladder=LADDER)
+        await bus.start()
+        may_end = asyncio.Event()
+
+        async def work(_: Message) -> None:
+            await may_end.wait()
+
+        heard = Recorder(work)
+        await bus.consume(LEFT, heard, concurrency=2)
+        confirmed = [message(body=b"%d" % number) for number in range(20)]
+        await send(bus, *confirmed)
+        # The broker saves its list of quorum queues every half second; one younger than that does not survive SIGKILL.
+        await asyncio.sleep(1)
+        rabbitmq.kill()
+        await disconnected(bus)
+        with pytest.raises(BusUnavailable):
+            await bus.publish(message())
+        with pytest.raises(BusUnavailable):
+            await bus.publish_frame(1, b"frame")
+        newcomer = RabbitBus(rabbitmq.amqp_url, name="newcomer", retry_ladder=LADDER)
+        starting = asyncio.create_task(newcomer.start())
+        await asyncio.sleep(0.1)
+        assert not starting.done()
+        assert not newcomer.connected
+        may_end.set()
+        await asyncio.to_thread(rabbitmq.start)
+        async with asyncio.timeout(PATIENCE):
+            await starting
+        await connected(bus)
+        await newcomer.publish(after := message())
+        wanted = {each.id for each in confirmed} | {after.id}
+
+        async def all_are_heard() -> bool:
+            return wanted == {each.id for each in heard.messages}
+
+        await eventually(all_are_heard)
+        await newcomer.close()
+        await bus.close()
+
+
+async def publish_raw(raw: aiormq.abc.AbstractChannel, headers: dict[str, Any] | None, body: bytes = b"{}") -> None:
+    await raw.basic_publish(
+        body, exchange=EVENTS_EXCHANGE, routing_key="test.left.raw", properties=Basic.Properties(headers=headers)
+    )
