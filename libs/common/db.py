@@ -101,6 +101,13 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement is a transaction of its own: one round trip instead of three."""
+        with unavailable_as_ours():
+            async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def lasting_connection(self) -> AsyncIterator[AsyncConnection]:
         """An autocommit connection outside the pool, closed at the end, for what lasts: session locks, LISTEN."""
         engine = create_async_engine(

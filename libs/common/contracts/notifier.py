@@ -1,6 +1,7 @@
 """What `notifier` sends to gateways: frames, numbered per channel."""
 
 from typing import Any
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,9 +28,15 @@ class ChannelHistory(BaseModel):
 
     channel: str
     last_sequence: int  # 0 when the channel is unknown
+    final: bool = False  # nothing will follow on this channel
     frames: tuple[Frame, ...]
 
 
 def job_channel(job_id: str) -> str:
     """The channel on which everything about one job is told."""
     return f"job:{job_id}"
+
+
+def partition_of(channel: str, partitions: int) -> int:
+    """The partition, 0..`partitions`-1, on which the frames of `channel` travel: the same in every process."""
+    return crc32(channel.encode()) % partitions
