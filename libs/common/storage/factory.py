@@ -1,5 +1,6 @@
 """From a configured address to a store."""
 
+import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -13,6 +14,7 @@ ACCEPTED = (
     "file:///absolute/folder, or s3://BUCKET with the optional parameters "
     "endpoint_url, public_endpoint_url, region and create_bucket=true (values percent-encoded)"
 )
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _S3_PARAMETERS = {"endpoint_url", "public_endpoint_url", "region", "create_bucket"}
 
 
@@ -24,7 +26,10 @@ def open_storage(url: str, *, signing_key: bytes | SecretStr, public_url: str) -
     its API; the links are S3's own and begin with `public_endpoint_url` where clients reach the server by another name.
     Credentials come from where every AWS program takes them (environment, profile, instance role), never from the URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # unbalanced brackets
+        raise _refused("it is no URL") from None
     if parts.scheme == "file":
         return _disk(parts, signing_key, public_url)
     if parts.scheme == "s3":
@@ -41,8 +46,8 @@ def _disk(parts: SplitResult, signing_key: bytes | SecretStr, public_url: str) -
 
 def _s3(parts: SplitResult) -> S3Storage:
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if not parts.netloc or "@" in parts.netloc or parts.path.strip("/") or parts.fragment:
-        raise _refused("an S3 URL names one bucket, without a folder and without credentials")
+    if _BUCKET.fullmatch(parts.netloc) is None or parts.path.strip("/") or parts.fragment:
+        raise _refused("an S3 URL names one bucket (3 to 63 of a-z 0-9 . -) and holds no folder, port or credentials")
     if unknown := sorted(parameters.keys() - _S3_PARAMETERS):
         raise _refused(f"there is no parameter {', '.join(unknown)}")
     if (create := parameters.get("create_bucket", "false")) not in ("true", "false"):

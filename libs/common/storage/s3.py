@@ -20,6 +20,7 @@ from libs.common.storage.cancellation import run_to_end
 PART_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
 _DEFAULT_REGION = "us-east-1"
+_MISSING = {"NoSuchKey", "NotFound", "404"}  # HEAD has no body, so botocore knows its 404 only by number
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class S3Storage:
         self._signing_client: Any = None
 
     async def start(self) -> None:
-        """Open the client and look at the bucket; it is made when `create_bucket` was asked for."""
+        """Open the client and look at the bucket; it is made when `create_bucket` was asked for. May be tried again."""
         try:
             with _translated(bucket=True):
                 self._client = await self._open(self._endpoint_url)
@@ -141,8 +142,12 @@ class S3Storage:
     async def _open(self, endpoint_url: str | None) -> Any:
         config = Config(
             signature_version="s3v4",
-            # Only AWS itself resolves a host name per bucket.
-            s3={"addressing_style": "path" if endpoint_url else "auto"},
+            s3={
+                # Only AWS itself resolves a host name per bucket.
+                "addressing_style": "path" if endpoint_url else "auto",
+                # Hashing a part holds the event loop for some 20 ms; under TLS nobody could change the part anyway.
+                "payload_signing_enabled": endpoint_url is not None and not endpoint_url.startswith("https:"),
+            },
             connect_timeout=3,
             read_timeout=30,
             retries={"mode": "standard", "max_attempts": 3},
@@ -232,9 +237,6 @@ class _MultipartUpload:
                 await self._client.abort_multipart_upload(**self._target, UploadId=self._id)
         except (StorageUnavailable, ObjectNotFound):  # what went wrong before is what the caller has to hear of
             logger.warning("an unfinished upload could not be aborted", extra=self._target, exc_info=True)
-
-
-_MISSING = {"NoSuchKey", "NotFound", "404"}  # HEAD has no body, so botocore knows its 404 only by number
 
 
 @contextmanager

@@ -133,6 +133,17 @@ async def test_a_bucket_that_is_missing_is_an_unavailable_store_and_is_not_made(
     assert "never-made" not in [bucket["Name"] for bucket in (await operator.list_buckets())["Buckets"]]
 
 
+async def test_a_start_that_failed_can_be_tried_again(s3: PrivateS3, operator: Any) -> None:
+    storage = opened("made-later", s3.endpoint_url)
+    with pytest.raises(StorageUnavailable):
+        await storage.start()
+    await operator.create_bucket(Bucket="made-later")
+    await storage.start()
+    await storage.check()
+    await storage.close()
+    await operator.delete_bucket(Bucket="made-later")
+
+
 async def test_a_bucket_is_made_when_the_url_asks_for_it(s3: PrivateS3, operator: Any) -> None:
     for _ in range(2):  # by the second service it is found
         storage = opened("made-by-us", s3.endpoint_url, create_bucket="true")
