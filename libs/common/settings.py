@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 class BusSettings(Settings):
     """Of services that publish or consume. `memory://` is only for several services in one process."""
 
-    required_in_production = ("broker_url",)
+    required_in_production: ClassVar[tuple[str, ...]] = ("broker_url",)
 
     broker_url: SecretStr = Field(SecretStr("amqp://127.0.0.1:5672/"), validation_alias="BROKER_URL")
     # seconds before the 2nd, 3rd.. attempt at a message that failed
@@ -88,7 +88,7 @@ class BusSettings(Settings):
 class DatabaseSettings(Settings):
     """Of services that own a database: this service's own one, reached with its own user."""
 
-    required_in_production = ("database_url",)
+    required_in_production: ClassVar[tuple[str, ...]] = ("database_url",)
 
     database_url: SecretStr = Field(SecretStr("postgresql+asyncpg:///"), validation_alias="DATABASE_URL")
     # connections at most; 10 saturate PostgreSQL on the 2 cores we measure on, twice that leaves room for slow queries
@@ -106,7 +106,7 @@ class TokenSettings(Settings):
 class VerifierSettings(TokenSettings):
     """Of services that check tokens themselves."""
 
-    required_in_production = ("auth_url",)
+    required_in_production: ClassVar[tuple[str, ...]] = ("auth_url",)
 
     # where `auth` answers: http://host:port or unix:/path/to.sock
     auth_url: str = Field("http://127.0.0.1:8001", validation_alias="AUTH_URL")

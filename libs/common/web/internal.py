@@ -1,7 +1,7 @@
 """Calls between services: endpoints below `/internal`, which the gateway never routes to, opened by the service key."""
 
 import hmac
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import httpx
 from fastapi import Header, Request
@@ -18,7 +18,7 @@ TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 class InternalSettings(Settings):
     """Of services that call or answer others directly."""
 
-    required_in_production = ("service_key",)
+    required_in_production: ClassVar[tuple[str, ...]] = ("service_key",)
 
     service_key: StrongSecret = Field(
         SecretStr("development only: opens the internal endpoints"), validation_alias="SERVICE_KEY"
