@@ -51,7 +51,7 @@ async def development_login(login: DevelopmentLogin, accounts: AccountsDep, resp
 
 
 @development_router.post("/dev-users", summary="Bring accounts with their ids")
-async def development_users(document: DevelopmentUsers, caller: Admin, accounts: AccountsDep) -> Imported:
+async def development_users(users: DevelopmentUsers, caller: Admin, accounts: AccountsDep) -> Imported:
     """All or nothing; running it twice changes nothing. Not available in production."""
-    wanted = [NewAccount(**user.model_dump()) for user in document.users]
+    wanted = [NewAccount(**user.model_dump()) for user in users]
     return Imported.model_validate(await accounts.import_accounts(wanted))

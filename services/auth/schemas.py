@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import Body
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.auth.service import MAX_ID
@@ -70,10 +71,8 @@ class DevelopmentUser(BaseModel):
     is_admin: bool = False
 
 
-class DevelopmentUsers(BaseModel):
-    """The `users` part of an import document."""
-
-    users: list[DevelopmentUser] = Field(max_length=10_000)
+# The `users` part of an import document.
+DevelopmentUsers = Annotated[list[DevelopmentUser], Body(max_length=10_000)]
 
 
 class Imported(BaseModel):

@@ -168,22 +168,20 @@ async def test_ready_tells_whether_the_database_answers(serve: Serve, client: ht
         assert (await cut_off.post("/api/auth/dev-login", json={"email": "a@example.org"})).status_code == 503
 
 
-USERS_DOCUMENT = {
-    "users": [
-        {"id": 1, "email": "alice@example.org", "full_name": "Alice Kim", "google_id": "ignored"},
-        {"id": 7, "email": "bob@example.org", "is_admin": True},
-    ]
-}
+TWO_USERS = [
+    {"id": 1, "email": "alice@example.org", "full_name": "Alice Kim", "google_id": "ignored"},
+    {"id": 7, "email": "bob@example.org", "is_admin": True},
+]
 
 
 async def test_importing_users_keeps_their_ids_and_twice_changes_nothing(
     client: httpx.AsyncClient, sign_in: SignIn, database_url: str
 ) -> None:
     admin = await sign_in("root@example.org", admin=True)
-    first = await client.post("/api/auth/dev-users", json=USERS_DOCUMENT, headers=admin)
+    first = await client.post("/api/auth/dev-users", json=TWO_USERS, headers=admin)
     assert first.json() == {"created": 2, "updated": 0, "unchanged": 0}
     before = await execute(database_url, sa.select(USERS).order_by(USERS.c.id))
-    second = await client.post("/api/auth/dev-users", json=USERS_DOCUMENT, headers=admin)
+    second = await client.post("/api/auth/dev-users", json=TWO_USERS, headers=admin)
     assert second.json() == {"created": 0, "updated": 0, "unchanged": 2}
     assert await execute(database_url, sa.select(USERS).order_by(USERS.c.id)) == before
     assert [subject for _, subject in await events(database_url)][1:] == ["user:1", "user:7"]
@@ -193,8 +191,8 @@ async def test_importing_users_keeps_their_ids_and_twice_changes_nothing(
 
 async def test_a_changed_user_is_updated(client: httpx.AsyncClient, sign_in: SignIn) -> None:
     admin = await sign_in("root@example.org", admin=True)
-    await client.post("/api/auth/dev-users", json=USERS_DOCUMENT, headers=admin)
-    changed = {"users": [{"id": 1, "email": "alice@example.org", "full_name": "Alice Lee"}]}
+    await client.post("/api/auth/dev-users", json=TWO_USERS, headers=admin)
+    changed = [{"id": 1, "email": "alice@example.org", "full_name": "Alice Lee"}]
     answer = await client.post("/api/auth/dev-users", json=changed, headers=admin)
     assert answer.json() == {"created": 0, "updated": 1, "unchanged": 0}
 
@@ -210,7 +208,7 @@ async def test_a_user_that_clashes_is_named_and_nothing_is_imported(
     client: httpx.AsyncClient, sign_in: SignIn, database_url: str, entry: dict[str, object], detail: str
 ) -> None:
     admin = await sign_in("root@example.org", admin=True)
-    document = {"users": [{"id": 1, "email": "new@example.org"}, entry]}
+    document = [{"id": 1, "email": "new@example.org"}, entry]
     answer = await client.post("/api/auth/dev-users", json=document, headers=admin)
     assert (answer.status_code, answer.json()["detail"]) == (422, detail)
     assert len(await execute(database_url, sa.select(USERS))) == 1
@@ -219,13 +217,13 @@ async def test_a_user_that_clashes_is_named_and_nothing_is_imported(
 @pytest.mark.parametrize("bad_id", [0, -1, 2**31, 2**63, "abc", None])
 async def test_an_id_that_cannot_be_one_is_422(client: httpx.AsyncClient, sign_in: SignIn, bad_id: object) -> None:
     admin = await sign_in("root@example.org", admin=True)
-    document = {"users": [{"id": bad_id, "email": "a@example.org"}]}
+    document = [{"id": bad_id, "email": "a@example.org"}]
     answer = await client.post("/api/auth/dev-users", json=document, headers=admin)
     assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["body", "users", 0, "id"]
+    assert answer.json()["detail"][0]["loc"] == ["body", 0, "id"]
 
 
 async def test_importing_users_is_for_administrators(client: httpx.AsyncClient, sign_in: SignIn) -> None:
-    assert (await client.post("/api/auth/dev-users", json=USERS_DOCUMENT)).status_code == 401
-    answer = await client.post("/api/auth/dev-users", json=USERS_DOCUMENT, headers=await sign_in())
+    assert (await client.post("/api/auth/dev-users", json=TWO_USERS)).status_code == 401
+    answer = await client.post("/api/auth/dev-users", json=TWO_USERS, headers=await sign_in())
     assert answer.status_code == 403

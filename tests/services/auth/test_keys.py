@@ -69,7 +69,7 @@ async def test_an_administrator_is_whom_the_setting_names(serve: Serve) -> None:
     async with serve(admin_emails="ALICE@example.org") as client:
         answer = await client.post(
             "/api/auth/dev-users",
-            json={"users": []},
+            json=[],
             headers={"Authorization": f"Bearer {await bearer(client)}"},
         )
     assert answer.status_code == 200
