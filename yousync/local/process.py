@@ -11,10 +11,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 _POLL = 0.02  # seconds between two looks at a process or port; starts take 0.1 to 6 s
+# Below the range from which Linux takes the ports of outgoing connections: a client that retries while its server is down
+# could otherwise get the server's own port, and hold it.
+_PORTS = range(20000, 32000)
 
 
 class LocalServerError(RuntimeError):
@@ -44,9 +47,12 @@ class ServerProcess:
         if started is None or started != record["started"]:
             return None
         if state == "Z":
-            with suppress(ChildProcessError):  # another program's child is that program's to collect
-                os.waitpid(record["pid"], os.WNOHANG)
-            return None
+            try:
+                ended, _ = os.waitpid(record["pid"], os.WNOHANG)
+            except ChildProcessError:  # another program's child is that program's to collect
+                return None
+            if ended:  # else its other threads still hold its ports
+                return None
         return int(record["pid"])
 
     def start(self, command: list[str], env: Mapping[str, str], ready: Callable[[], bool], seconds: float) -> None:
@@ -169,20 +175,24 @@ def kept_ports(path: Path, names: Sequence[str], *, in_use: bool) -> dict[str, i
     if in_use and remembered.keys() >= set(names):
         return {name: remembered[name] for name in names}
     with ExitStack() as held:  # all are held until the last is chosen, or one could be handed out twice
-        ports = {name: _bind(held, remembered.get(name, 0)) for name in names}
+        ports = {name: _bind(held, remembered.get(name)) for name in names}
     write_private(path, json.dumps(ports))
     return ports
 
 
-def _bind(held: ExitStack, port: int) -> int:
-    """Hold a loopback port: the given one if it is free, else any."""
+def _bind(held: ExitStack, port: int | None) -> int:
+    """Hold a loopback port: the given one if it is free, else another one of the range."""
     listener = held.enter_context(socket.socket())
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what ended a second ago does not block its port
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError:
-        listener.bind(("127.0.0.1", 0))
-    return int(listener.getsockname()[1])
+    for _ in range(100):
+        port = port or secrets.choice(_PORTS)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            port = None
+        else:
+            return port
+    raise LocalServerError(f"no free port between {_PORTS.start} and {_PORTS.stop} on 127.0.0.1")
 
 
 def answers(port: int, greeting: bytes = b"") -> bool:
