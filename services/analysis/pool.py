@@ -90,15 +90,10 @@ class ScoringPool:
         Raises AudioError (final), or ScoringTimedOut, ScoringCrashed, PoolClosed (another try may succeed). Cancelling
         ends the work at once.
         """
-        process = await self._idle.get()
-        if process is None:
-            self._idle.put_nowait(None)  # for whoever waits behind
-            raise PoolClosed("The analysis server is shutting down.")
+        process = await self._free_process()
         reusable = False
         try:
             async with asyncio.timeout(self._settings.scoring_timeout):
-                if not process.alive:  # the kernel may have ended it while it was idle
-                    raise ScoringCrashed("The scoring process had ended.")
                 result = await process.score(audio, words, line_start, self._settings.scoring_timeout, on_progress)
             reusable = True
         except AudioError:
@@ -113,11 +108,23 @@ class ScoringPool:
         finally:
             if reusable and not self._closed:
                 self._idle.put_nowait(process)
-            elif not self._closed:
-                task = asyncio.create_task(self._replace(process))
-                self._replacing.add(task)
-                task.add_done_callback(self._replacing.discard)
+            else:
+                self._replace_soon(process)
         return result
+
+    async def _free_process(self) -> "_Process":
+        while (process := await self._idle.get()) is not None:
+            if process.alive:
+                return process
+            self._replace_soon(process)  # the kernel ended it while it was idle
+        self._idle.put_nowait(None)  # for whoever waits behind
+        raise PoolClosed("The analysis server is shutting down.")
+
+    def _replace_soon(self, process: "_Process") -> None:
+        if not self._closed:
+            task = asyncio.create_task(self._replace(process))
+            self._replacing.add(task)
+            task.add_done_callback(self._replacing.discard)
 
     async def _replace(self, process: "_Process") -> None:
         await self._end(process)
