@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     listen_uds: Path | None = Field(None, validation_alias="LISTEN_UDS")
     listen_host: str = Field("127.0.0.1", validation_alias="LISTEN_HOST")
     listen_port: int = Field(8000, ge=0, le=65535, validation_alias="LISTEN_PORT")
+    # whose X-Forwarded-For and -Proto are believed: addresses and networks, comma separated
+    forwarded_allow_ips: str = Field("127.0.0.1,::1", validation_alias="FORWARDED_ALLOW_IPS")
     # seconds that open requests get to finish after SIGTERM; below the 5 s in which Ctrl-C must be done
     shutdown_seconds: float = Field(3.0, gt=0, validation_alias="SHUTDOWN_SECONDS")
 

@@ -25,20 +25,20 @@ def create_app(
     routers: Iterable[APIRouter],
     lifespan: Any,
     checks: Mapping[str, Check],
-    docs: bool = False,
+    own_schema: bool = True,
 ) -> FastAPI:
     """An app with problem details, health, metrics, request logs. Paths answer with and without their trailing slash.
 
-    Only the gateway has documentation pages (`docs`): it shows the routes of all services at once.
+    `/openapi.json` shows the service's own routes; only the gateway makes its own, over all services (`own_schema=False`).
     """
     app = FastAPI(
         title=title,
         version="1.0.0",
         lifespan=lifespan,
-        docs_url="/docs" if docs else None,
-        redoc_url="/redoc" if docs else None,
+        openapi_url="/openapi.json" if own_schema else None,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
-        swagger_ui_parameters={"persistAuthorization": True},
     )
     app.state.settings = settings
     problems.install(app)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -37,12 +38,24 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
                 server_header=False,
                 date_header=True,
+                forwarded_allow_ips=settings.forwarded_allow_ips,
             )
         )
+        self._app = app
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """Leave signals alone."""
         return nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the app that its open requests should end, then wait for them.
+
+        The lifespan ends only after them: what never ends by itself, such as an event stream, has to hear it here
+        (`app.state.stopping`, callables).
+        """
+        for stop in getattr(self._app.state, "stopping", ()):
+            stop()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Accept nothing new and end when the running requests have, at the latest after the graceful time."""
