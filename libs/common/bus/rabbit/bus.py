@@ -224,7 +224,8 @@ class RabbitBus:
                     with broker_errors("subscribing"):
                         await what.attach(self._consuming.connection)
                 except BusUnavailable as error:
-                    self._consuming.drop(error.detail)  # the next connection has it attached
+                    # The next connection has it attached.
+                    self._consuming.drop(f"{error.detail} ({error.__cause__!r})")
 
     def _forget(self, what: Consumer | Ear) -> None:
         if what in self._attached:

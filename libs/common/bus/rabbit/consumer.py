@@ -155,7 +155,7 @@ class Consumer:
             try:
                 await self._put_aside(exchange, routing_key, delivery.raw.body, properties)
             except (BusUnavailable, Unroutable) as error:
-                log.warning("a message of %s cannot be put aside yet: %s", self._queue.name, error.detail)
+                log.warning("a message of %s cannot be put aside yet: %s (%r)", self._queue.name, error.detail, error.__cause__)
                 await asyncio.sleep(PAUSE)
             else:
                 await self._acknowledge(delivery)

@@ -26,7 +26,7 @@ def broker_errors(doing: str) -> Iterator[None]:
     """Turn whatever the client raises when the broker fails it into `BusUnavailable`.
 
     Closing a connection makes the client raise `CancelledError` in calls that wait on it, although nobody cancelled the
-    caller; a real cancellation passes.
+    caller; a real cancellation passes. The client's own words are the error's cause, for the log and not for users.
     """
     try:
         yield
@@ -34,9 +34,9 @@ def broker_errors(doing: str) -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise BusUnavailable(f"{doing}: the connection was closed") from error
+        raise BusUnavailable(f"{doing} failed: the connection to the broker was closed") from error
     except Exception as error:
-        raise BusUnavailable(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
+        raise BusUnavailable(f"{doing} failed: the broker does not do it at the moment") from error
 
 
 class Link:
@@ -75,8 +75,7 @@ class Link:
         """Disconnect and stay so."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
             self._task = None
 
     def drop(self, why: str) -> None:
@@ -110,7 +109,9 @@ class Link:
             try:
                 await self._connect_and_hold()
             except BusUnavailable as error:
-                log.warning("%s is not connected to RabbitMQ: %s", self._name, error.detail)
+                log.warning("%s is not connected to RabbitMQ: %s (%r)", self._name, error.detail, error.__cause__)
+            except Exception:
+                log.exception("%s met a bug; it connects again", self._name)
             if clock() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE  # it held; one that breaks again and again is to wait longer and longer
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, keeps no secret

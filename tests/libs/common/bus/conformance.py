@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from libs.common.bus.base import Bus, BusUnavailable, Message, Reject, Unroutable
 from libs.common.bus.router import Router
@@ -83,7 +84,12 @@ class Recorder:
 
 
 class BusConformance:
-    """Subclass it as `TestXxxBus` with a fixture `new_bus`: a factory of buses that are not started, with `LADDER`."""
+    """Subclass it as `TestXxxBus` with a fixture `new_bus`: a factory of buses that are not started, with `LADDER`.
+
+    `service` is the name of these buses in metrics.
+    """
+
+    service: str
 
     @pytest_asyncio.fixture
     async def bus(self, new_bus: NewBus) -> AsyncIterator[Bus]:
@@ -336,6 +342,36 @@ class BusConformance:
         assert [letter.message.body for letter in await bus.dead_letters("test")] == [b"0", b"1", b"2"]
         assert await bus.dead_letters("notifier") == []
         assert await bus.dead_letters("no service of ours") == []
+
+    # Counting
+
+    async def test_what_becomes_of_messages_is_counted(self, bus: Bus) -> None:
+        async def work(each: Message) -> None:
+            if each.body == b"bad":
+                raise Reject("never")
+            if each.attempt == 1:
+                raise Unavailable("not yet")
+
+        heard = Recorder(work)
+        await bus.consume(LEFT, heard)
+        labels = {"service": self.service, "queue": "test.left"}
+        before = {outcome: self.count("consumed", outcome=outcome, **labels) for outcome in ("handled", "retried", "dead")}
+        published = self.count("published", service=self.service, outcome="confirmed")
+        assert await send(bus, message(body=b"bad"), message(body=b"good")) == [None, None]
+        await heard.until(3)
+        for outcome, count in before.items():
+            assert self.count("consumed", outcome=outcome, **labels) == count + 1
+        assert self.count("published", service=self.service, outcome="confirmed") == published + 2
+        assert self.count("connected", service=self.service) == 1
+
+    def count(self, name: str, **labels: str) -> float:
+        """The metric `name` of the bus summed over the labels that are not given."""
+        return sum(
+            sample.value
+            for metric in REGISTRY.collect()
+            for sample in metric.samples
+            if sample.name in (f"yousync_bus_{name}", f"yousync_bus_{name}_total") and labels.items() <= sample.labels.items()
+        )
 
     # Stopping
 

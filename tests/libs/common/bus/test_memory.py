@@ -8,6 +8,8 @@ from tests.libs.common.bus.conformance import LADDER, LEFT, RIGHT, BusConformanc
 
 
 class TestMemoryBus(BusConformance):
+    service = "memory"
+
     @pytest.fixture
     def new_bus(self) -> NewBus:
         return lambda: MemoryBus(retry_ladder=LADDER)

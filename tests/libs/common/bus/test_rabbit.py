@@ -136,14 +136,7 @@ async def disconnected(bus: Bus) -> None:
 
 
 class TestRabbitBus(BusConformance):
-    """The promises of every bus."""
-
-    @pytest_asyncio.fixture
-    async def bus(self, new_bus: NewBus) -> AsyncIterator[Bus]:
-        bus = new_bus()
-        await bus.start()
-        yield bus
-        await bus.close()
+    service = "test"
 
     async def test_a_message_is_cloudevents_in_headers_for_workers_in_other_languages(
         self, bus: Bus, raw: aiormq.abc.AbstractChannel
