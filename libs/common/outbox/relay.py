@@ -95,8 +95,10 @@ class Relay:
                     await self._measure(connection)
                     look_after = clock() + self._poll_seconds
                 if not started:
+                    # not wait_for: before Python 3.12 it loses a cancellation that comes together with the hint
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._hint.wait(), self._poll_seconds)
+                        async with asyncio.timeout(self._poll_seconds):
+                            await self._hint.wait()
 
     async def _start_publishing(self, connection: AsyncConnection) -> bool:
         room = WINDOW - len(self._in_flight)
