@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -210,6 +211,20 @@ class StorageConformance:
         assert await whole(storage, "k") == versions[stored.media_type]
         assert stored.size == len(versions[stored.media_type])
         assert await leftovers() == []
+
+    async def test_size_and_media_type_are_always_of_the_same_version(self, storage: Storage) -> None:
+        async def write(size: int) -> None:
+            for _ in range(30):
+                await storage.put("k", stream(bytes(size)), media_type=f"audio/size-{size}")
+
+        async def look(writing: "asyncio.Future[Any]") -> None:
+            while not writing.done():
+                stored = await storage.stat("k")
+                assert stored.media_type == f"audio/size-{stored.size}"
+
+        await write(1)
+        writing = asyncio.gather(write(1), write(2), write(3))
+        await asyncio.gather(writing, look(writing), look(writing))
 
     async def test_memory_does_not_grow_with_the_object(self, storage: Storage, storage_url: str) -> None:
         # A process of its own: the peak of this one would be that of another test, or of the S3 server in it.
