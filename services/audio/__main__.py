@@ -1,0 +1,5 @@
+"""`python -m services.audio`."""
+
+from services.audio.main import main
+
+main()

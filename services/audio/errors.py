@@ -1,0 +1,111 @@
+"""Everything that is expected to go wrong here.
+
+    YouSyncError
+    ├── ScriptNotFound            there is no such line
+    ├── JobNotFound               there is no such job, or it is somebody else's
+    ├── CatalogUnavailable        the line is not known here yet and the catalogue does not answer
+    ├── MalformedUpload           the request is no complete multipart form
+    ├── FileMissing               the request has no field `file`
+    ├── EmptyUpload               the file has no bytes
+    ├── UploadTooLarge            more bytes than a recording may have
+    ├── UnsupportedAudio          the first bytes are of no audio format that can be analysed
+    ├── InvalidIdempotencyKey     not 1..200 printable ASCII characters
+    └── IdempotencyKeyReused      the key came before with another recording
+
+FileMissing and EmptyUpload are answered as FastAPI answers a field that is not valid, because clients know that shape.
+"""
+
+from libs.common.errors import Kind, Unavailable, YouSyncError
+
+
+class ScriptNotFound(YouSyncError):
+    """There is no such line."""
+
+    kind = Kind.NOT_FOUND
+    code = "script_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Script not found")
+
+
+class JobNotFound(YouSyncError):
+    """There is no such job, or none that the caller may see; the text depends on the path."""
+
+    kind = Kind.NOT_FOUND
+    code = "job_not_found"
+
+
+class CatalogUnavailable(Unavailable):
+    """The line is not known here yet, and the catalogue does not answer."""
+
+    code = "catalog_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("지금은 대사 정보를 확인할 수 없습니다. 잠시 후 다시 시도해 주세요.")
+
+
+class MalformedUpload(YouSyncError):
+    """The body is no multipart form, or it ends too early."""
+
+    kind = Kind.INVALID
+    code = "malformed_upload"
+
+
+class FileMissing(YouSyncError):
+    """The request has no field `file`."""
+
+    kind = Kind.INVALID
+    code = "file_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Field required")
+
+
+class EmptyUpload(YouSyncError):
+    """The file has no bytes."""
+
+    kind = Kind.INVALID
+    code = "empty_upload"
+
+    def __init__(self) -> None:
+        super().__init__("녹음 파일이 비어 있습니다. 다시 녹음해 주세요.")
+
+
+class UploadTooLarge(YouSyncError):
+    """More bytes than a recording may have."""
+
+    kind = Kind.TOO_LARGE
+    code = "upload_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"녹음 파일이 너무 큽니다. 최대 {limit:,}바이트까지 올릴 수 있습니다.")
+
+
+class UnsupportedAudio(YouSyncError):
+    """The first bytes are of no audio format that can be analysed."""
+
+    kind = Kind.UNSUPPORTED
+    code = "unsupported_audio"
+
+    def __init__(self) -> None:
+        super().__init__("지원하지 않는 파일 형식입니다. WAV, FLAC, OGG, MP3, WebM, M4A 녹음을 올려 주세요.")
+
+
+class InvalidIdempotencyKey(YouSyncError):
+    """Not 1..200 printable ASCII characters."""
+
+    kind = Kind.INVALID
+    code = "invalid_idempotency_key"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key must have 1 to 200 printable ASCII characters")
+
+
+class IdempotencyKeyReused(YouSyncError):
+    """The key came before with another recording."""
+
+    kind = Kind.CONFLICT
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used for another recording; send a new key with a new recording")

@@ -1,0 +1,80 @@
+"""From a committed change of a job to what the others are told."""
+
+from typing import TypedDict
+
+from libs.common.contracts.audio import (
+    AnalysisCancelled,
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalysisProgressed,
+    AnalysisRequested,
+    AnalysisStarted,
+    JobFact,
+)
+from services.audio.jobs import Job, State
+from services.audio.repository import Assignment
+
+
+class _Common(TypedDict):
+    job_id: str
+    token_id: int
+    script_id: int
+    user_id: int | None
+    version: int
+    progress: int
+    message: str
+
+
+def fact_of(before: Job, after: Job) -> JobFact | None:
+    """What the change from `before` to `after` is to the others; None when it is none of their business.
+
+    Queueing and dispatching are not: what they change for a learner shows with the next start.
+    """
+    if after.version == before.version:
+        return None
+    common = _Common(
+        job_id=after.id,
+        token_id=after.token_id,
+        script_id=after.script_id,
+        user_id=after.user_id,
+        version=after.version,
+        progress=after.progress,
+        message=after.message,
+    )
+    match after.state:
+        case State.RUNNING if before.state is State.RUNNING:
+            return AnalysisProgressed(**common)
+        case State.RUNNING:
+            return AnalysisStarted(**common, attempt=after.attempt)
+        case State.COMPLETED:
+            return AnalysisCompleted(**common, result=after.result or {})
+        case State.FAILED:
+            return AnalysisFailed(**common, reason=after.reason or "")
+        case State.CANCELLED:
+            return AnalysisCancelled(**common)
+        case _:
+            return None
+
+
+def analysis_requested(
+    job: Job, assignment: Assignment, audio_url: str, audio_uri: str, lease_seconds: float
+) -> AnalysisRequested:
+    """The work that a dispatched job is for an analysis server."""
+    assert job.lease is not None
+    script = assignment.script
+    return AnalysisRequested(
+        job_id=job.id,
+        priority=job.priority,
+        attempt=job.attempt,
+        lease=job.lease,
+        lease_seconds=lease_seconds,
+        deadline=job.deadline,
+        audio_url=audio_url,
+        audio_uri=audio_uri,
+        media_type=assignment.media_type,
+        token_id=job.token_id,
+        script_id=job.script_id,
+        line_start=script.start_time,
+        line_end=script.end_time,
+        words=script.words,
+    )

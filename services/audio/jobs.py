@@ -1,0 +1,255 @@
+"""A job's life, as one pure function. Nothing else changes a job's state.
+
+    queued ──dispatch──> dispatched ──report──> running ──completed──> completed
+      ^                      │                    │  │
+      └──── temporary failure, lease ran out ─────┘  └──permanent failure, deadline, attempts used up──> failed
+
+(`cancelled` is the third end: on request, from any open state.)
+
+A dispatch hands out a lease. Only reports that carry it count, so an analysis server that was given up cannot disturb
+the one that took over, and a message that is delivered twice finds nothing to change the second time.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from libs.common.contracts.audio import Priority
+from services.audio import texts
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"  # to be dispatched at `dispatch_at`
+    DISPATCHED = "dispatched"  # in a work queue; the lease lasts as long as the job may
+    RUNNING = "running"  # an analysis server has it; the lease must be prolonged by reports
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still happen to the job."""
+        return self not in (State.COMPLETED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One take's way to its score. `version` grows by one with every change that anybody may see."""
+
+    id: str  # 32 hex digits, unguessable
+    take_id: UUID
+    user_id: int | None  # None: uploaded without sign-in, shown to whoever knows the id
+    token_id: int
+    script_id: int
+    state: State = State.QUEUED
+    version: int = 1
+    progress: int = texts.STORED_PROGRESS  # 0..100, never falls while the job is open
+    message: str = texts.STORED
+    attempt: int = 0  # dispatches so far
+    lease: str | None = None  # fencing token of the current attempt
+    lease_expires_at: datetime | None = None
+    dispatch_at: datetime  # while queued: when the sweeper sends it, if nobody did before
+    deadline: datetime
+    result: dict[str, Any] | None = None
+    reason: str | None = None  # of a failure, a stable code for programs
+    priority: Priority = Priority.HIGH
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How patient the state machine is. Times are seconds."""
+
+    lease_seconds: float = 30.0
+    max_attempts: int = 3
+    # until attempt 2, 3..; the last one holds for all later ones
+    retry_seconds: tuple[float, ...] = (0.0, 15.0)
+
+    def retry_at(self, now: datetime, attempt: int) -> datetime:
+        """When the attempt after `attempt` is due."""
+        return now + timedelta(seconds=self.retry_seconds[min(attempt, len(self.retry_seconds)) - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """The job goes to the work queue under a fresh lease."""
+
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The holder of the lease begins."""
+
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """The holder of the lease is alive and this far (0..100 of the analysis)."""
+
+    lease: str
+    percent: int
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The holder of the lease has the result."""
+
+    lease: str
+    result: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The holder of the lease could not do it. `message` is for the learner and shown when the failure is permanent."""
+
+    lease: str
+    reason: str
+    message: str
+    temporary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody wants the job any more."""
+
+
+Report: TypeAlias = Started | Progressed | Completed | Failed
+JobEvent: TypeAlias = Dispatch | Report | Tick | Cancel
+
+
+class Why(StrEnum):
+    """Why an event changed nothing."""
+
+    FINISHED = "finished"  # the job has ended
+    STALE_LEASE = "stale_lease"  # the lease is of an earlier attempt, or made up
+    DUPLICATE = "duplicate"  # it is so already
+    NOT_DUE = "not_due"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The event changes nothing."""
+
+    why: Why
+
+
+def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | Ignored:
+    """The job after `event`, or why there is no change. Pure."""
+    if not job.state.is_open:
+        return Ignored(Why.FINISHED)
+    match event:
+        case Dispatch(lease):
+            return _dispatch(job, lease, now)
+        case Tick():
+            return _time_passed(job, now, rules)
+        case Cancel():
+            return _end(job, State.CANCELLED, texts.CANCELLED, now, reason="cancelled")
+    if job.lease is None or event.lease != job.lease:
+        return Ignored(Why.STALE_LEASE)
+    match event:
+        case Started():
+            return Ignored(Why.DUPLICATE) if job.state is State.RUNNING else _run(job, now, rules)
+        case Progressed():
+            return _progress(job, event, now, rules)
+        case Completed(result=result):
+            return replace(_end(job, State.COMPLETED, texts.COMPLETED, now), progress=100, result=result)
+        case Failed(temporary=True):
+            return _try_again(job, event.reason, now, rules)
+        case Failed():
+            return _end(job, State.FAILED, event.message, now, reason=event.reason)
+
+
+def _dispatch(job: Job, lease: str, now: datetime) -> Job | Ignored:
+    if job.state is not State.QUEUED:
+        return Ignored(Why.DUPLICATE)
+    return _changed(
+        job,
+        now,
+        state=State.DISPATCHED,
+        attempt=job.attempt + 1,
+        lease=lease,
+        lease_expires_at=job.deadline,  # it may wait in the queue that long; its holder shortens that by starting
+        progress=max(job.progress, texts.DISPATCHED_PROGRESS),
+        message=texts.DISPATCHED,
+    )
+
+
+def _run(job: Job, now: datetime, rules: Rules) -> Job:
+    return _changed(
+        job,
+        now,
+        state=State.RUNNING,
+        lease_expires_at=now + timedelta(seconds=rules.lease_seconds),
+        message=texts.RUNNING,
+    )
+
+
+def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
+    """A report that shows nothing new still proves life: the lease grows, the version does not."""
+    expires = now + timedelta(seconds=rules.lease_seconds)
+    progress = texts.progress_while_running(report.percent)
+    if job.state is State.RUNNING and progress <= job.progress:
+        return replace(job, lease_expires_at=expires, updated_at=now)
+    # Not yet running: the report of the start got lost, or this one overtook it.
+    return _changed(
+        job,
+        now,
+        state=State.RUNNING,
+        lease_expires_at=expires,
+        progress=max(job.progress, progress),
+        message=texts.step(report.step),
+    )
+
+
+def _time_passed(job: Job, now: datetime, rules: Rules) -> Job | Ignored:
+    if now >= job.deadline:
+        return _end(job, State.FAILED, texts.TOO_LATE, now, reason="deadline")
+    if job.lease_expires_at is not None and now >= job.lease_expires_at:
+        return _try_again(job, "worker_lost", now, rules)
+    return Ignored(Why.NOT_DUE)
+
+
+def _try_again(job: Job, reason: str, now: datetime, rules: Rules) -> Job:
+    if job.attempt >= rules.max_attempts:
+        return _end(job, State.FAILED, texts.GAVE_UP, now, reason=reason)
+    return _changed(
+        job,
+        now,
+        state=State.QUEUED,
+        lease=None,
+        lease_expires_at=None,
+        dispatch_at=rules.retry_at(now, job.attempt),
+        message=texts.DISPATCHED,
+    )
+
+
+def _end(job: Job, state: State, message: str, now: datetime, *, reason: str | None = None) -> Job:
+    return _changed(
+        job,
+        now,
+        state=state,
+        progress=0,  # a failed job shows 0; a completed one is set to 100 by the caller
+        message=message,
+        reason=reason,
+        lease=None,
+        lease_expires_at=None,
+        finished_at=now,
+    )
+
+
+def _changed(job: Job, now: datetime, **changes: Any) -> Job:
+    return replace(job, version=job.version + 1, updated_at=now, **changes)

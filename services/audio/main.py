@@ -1,0 +1,102 @@
+"""Composition root: `python -m services.audio` serves, `build` makes the app for whoever runs several in one process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from libs.common.background import background, eventually
+from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.factory import open_bus
+from libs.common.db import Database
+from libs.common.outbox.relay import Relay
+from libs.common.storage.disk import DiskStorage
+from libs.common.storage.disk_http import disk_objects_router
+from libs.common.storage.factory import open_storage
+from libs.common.web.app import create_app
+from libs.common.web.auth import verifier_for
+from libs.common.web.internal import service_client
+from libs.common.web.server import run
+from services.audio import worker
+from services.audio.catalog import CatalogClient
+from services.audio.endpoints import internal_router, router
+from services.audio.metrics import SERVICE
+from services.audio.scripts import ScriptService
+from services.audio.service import JobService
+from services.audio.settings import AudioSettings
+from services.audio.uploads import Patience, UploadService
+
+
+def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
+    """The app. A `bus` that is given belongs to the caller, who starts and closes it; else the app has its own."""
+    owns_bus = bus is None
+    bus = bus or open_bus(settings, name=SERVICE)
+    database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
+    relay = Relay(database, bus, service=SERVICE)
+    storage = open_storage(
+        settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url
+    )
+    catalog = CatalogClient(service_client(settings.catalog_url, settings.service_key))
+
+    scripts = ScriptService(database, catalog)
+    uploads = UploadService(database, storage, _patience(settings))
+    jobs = JobService(
+        database,
+        storage,
+        settings.rules,
+        job_seconds=settings.job_seconds,
+        max_result_bytes=settings.max_result_bytes,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with background(
+            eventually(storage.start, what="connecting to the object store"),
+            worker.hear_events(bus, jobs, scripts, start=owns_bus),
+            relay.run(),
+            worker.sweep_overdue(bus, jobs, settings),
+            worker.measure(jobs, settings),
+            worker.keep_house(database, settings),
+        ):
+            yield
+        if owns_bus:
+            await bus.close()
+        await catalog.close()
+        await storage.close()
+        await database.close()
+
+    async def check_bus() -> None:
+        if not bus.connected:
+            raise BusUnavailable("not connected")
+
+    routers = [router, internal_router]
+    if isinstance(storage, DiskStorage):
+        routers.append(disk_objects_router(storage))
+    app = create_app(
+        SERVICE,
+        settings,
+        title="YouSync audio",
+        routers=routers,
+        lifespan=lifespan,
+        checks={"database": database.check, "bus": check_bus, "storage": storage.check},
+    )
+    app.state.scripts = scripts
+    app.state.uploads = uploads
+    app.state.jobs = jobs
+    app.state.verifier = verifier_for(settings)
+    return app
+
+
+def _patience(settings: AudioSettings) -> Patience:
+    return Patience(
+        job=timedelta(seconds=settings.job_seconds),
+        lost_dispatch=timedelta(seconds=settings.lost_dispatch_seconds),
+        key=timedelta(seconds=settings.idempotency_seconds),
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = AudioSettings()
+    run(SERVICE, settings, lambda: build(settings))

@@ -1,0 +1,25 @@
+"""What this service counts. Times are seconds, sizes bytes."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SERVICE = "audio"
+
+OPEN_JOBS = Gauge("yousync_audio_jobs", "Jobs that have not ended, by state", ["service", "state"])
+FINISHED_JOBS = Counter(
+    "yousync_audio_jobs_finished_total", "Jobs that ended, by end and reason", ["service", "state", "reason"]
+)
+REPORTS = Counter(
+    "yousync_audio_reports_total",
+    "Reports of analysis servers, by kind and by what became of them (accepted, or why they changed nothing)",
+    ["service", "kind", "outcome"],
+)
+UPLOADED_BYTES = Counter("yousync_audio_uploaded_bytes_total", "Bytes of accepted recordings", ["service"])
+UPLOAD_SECONDS = Histogram(
+    "yousync_audio_upload_seconds",
+    "From the first byte of an accepted recording to its commit",
+    ["service"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+OVERDUE = Counter(
+    "yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"]
+)

@@ -1,0 +1,74 @@
+"""The tables of this service, beside outbox and inbox."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import UUID
+
+METADATA = sa.MetaData()
+
+# Our own copy of the catalogue's lines: an upload must not need the catalogue. A deleted line stays as a tombstone, so
+# that a late older event does not bring it back and jobs under way still find their words.
+SCRIPTS = sa.Table(
+    "scripts",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("start_time", sa.Float, nullable=False),
+    sa.Column("end_time", sa.Float, nullable=False),
+    sa.Column("script", sa.Text, nullable=False),
+    # JSON, not JSONB, here and for results: given back as it came, never searched
+    sa.Column("words", sa.JSON, nullable=False),
+)
+
+TAKES = sa.Table(
+    "takes",
+    METADATA,
+    sa.Column("id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("user_id", sa.Integer),
+    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("script_id", sa.Integer, nullable=False),
+    sa.Column("object_key", sa.Text, nullable=False, unique=True),
+    sa.Column("media_type", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+JOBS = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("take_id", UUID(as_uuid=True), sa.ForeignKey("takes.id"), nullable=False),
+    sa.Column("user_id", sa.Integer),
+    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("script_id", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("progress", sa.SmallInteger, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("lease", sa.Text),
+    sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
+    sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("reason", sa.Text),
+    sa.Column("priority", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("finished_at", sa.DateTime(timezone=True)),
+)
+# The sweeper and the gauges look at open jobs only: their cost must not grow with the finished ones.
+OPEN_JOBS = sa.Index("jobs_open", JOBS.c.state, postgresql_where=JOBS.c.finished_at.is_(None))
+
+UPLOAD_KEYS = sa.Table(
+    "upload_keys",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),  # 0 for nobody signed in
+    sa.Column("script_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", deferrable=True, initially="DEFERRED"), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)
+UPLOAD_KEYS_BY_AGE = sa.Index("upload_keys_created_at", UPLOAD_KEYS.c.created_at)

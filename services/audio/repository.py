@@ -1,0 +1,250 @@
+"""All SQL of this service. Every function takes the connection of its caller's transaction."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.common.contracts.audio import Priority
+from libs.common.contracts.catalog import ScriptSnapshot
+from services.audio.jobs import Job, State
+from services.audio.models import JOBS, SCRIPTS, TAKES, UPLOAD_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """An uploaded recording. `size` in bytes."""
+
+    id: UUID
+    user_id: int | None
+    token_id: int
+    script_id: int
+    object_key: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an upload needs to know of a script line."""
+
+    script_id: int
+    token_id: int
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an analysis server needs to know of a job: where the recording lies and what was to be said."""
+
+    object_key: str
+    media_type: str
+    script: ScriptSnapshot
+
+
+# --- Scripts ----------------------------------------------------------------------------------------------------------
+
+
+async def find_line(connection: AsyncConnection, script_id: int) -> Line | None:
+    """Our own copy of a line, without its words."""
+    columns = (SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted)
+    row = (await connection.execute(sa.select(*columns).where(SCRIPTS.c.id == script_id))).first()
+    return None if row is None else Line(row.id, row.token_id, row.deleted)
+
+
+async def keep_script(connection: AsyncConnection, script: ScriptSnapshot) -> None:
+    """Insert or update the copy, unless it is of the same version or newer."""
+    new = {
+        "token_id": script.token_id,
+        "version": script.version,
+        "deleted": False,
+        "start_time": script.start_time,
+        "end_time": script.end_time,
+        "script": script.script,
+        "words": [word.model_dump(exclude_none=True) for word in script.words],
+    }
+    await _upsert_script(connection, script.script_id, new, changed=new)
+
+
+async def bury_script(connection: AsyncConnection, script_id: int, token_id: int, version: int) -> None:
+    """Mark the copy as deleted and keep the rest; a tombstone is made when there is no copy."""
+    tombstone = {
+        "token_id": token_id,
+        "version": version,
+        "deleted": True,
+        "start_time": 0.0,
+        "end_time": 0.0,
+        "script": "",
+        "words": [],
+    }
+    await _upsert_script(connection, script_id, tombstone, changed={"version": version, "deleted": True})
+
+
+async def _upsert_script(
+    connection: AsyncConnection, script_id: int, new: Mapping[str, Any], *, changed: Mapping[str, Any]
+) -> None:
+    await connection.execute(
+        insert(SCRIPTS)
+        .values(id=script_id, **new)
+        .on_conflict_do_update(
+            index_elements=[SCRIPTS.c.id], set_=dict(changed), where=SCRIPTS.c.version < new["version"]
+        )
+    )
+
+
+# --- Takes and jobs ---------------------------------------------------------------------------------------------------
+
+
+async def add(connection: AsyncConnection, take: Take, job: Job) -> None:
+    """Insert a take and its job."""
+    await connection.execute(sa.insert(TAKES).values(asdict(take)))
+    await connection.execute(sa.insert(JOBS).values(asdict(job)))
+
+
+async def remember_upload(
+    connection: AsyncConnection,
+    key: str,
+    *,
+    user_id: int | None,
+    script_id: int,
+    job_id: str,
+    now: datetime,
+    since: datetime,
+) -> bool:
+    """Note that the upload with this idempotency key made `job_id`.
+
+    False when an upload with the key made another job after `since`; one that is being made at this moment is waited for.
+    """
+    new = {"job_id": job_id, "created_at": now}
+    noted = await connection.execute(
+        insert(UPLOAD_KEYS)
+        .values(key=key, user_id=user_id or 0, script_id=script_id, **new)
+        .on_conflict_do_update(
+            index_elements=list(UPLOAD_KEYS.primary_key), set_=new, where=UPLOAD_KEYS.c.created_at <= since
+        )
+        .returning(UPLOAD_KEYS.c.job_id)
+    )
+    return noted.first() is not None
+
+
+async def earlier_upload(
+    connection: AsyncConnection, key: str, *, user_id: int | None, script_id: int
+) -> tuple[str, str] | None:
+    """(job id, SHA-256 of the take) of the upload with this idempotency key."""
+    row = (
+        await connection.execute(
+            sa.select(JOBS.c.id, TAKES.c.sha256)
+            .select_from(UPLOAD_KEYS.join(JOBS, JOBS.c.id == UPLOAD_KEYS.c.job_id).join(TAKES))
+            .where(
+                UPLOAD_KEYS.c.key == key, UPLOAD_KEYS.c.user_id == (user_id or 0), UPLOAD_KEYS.c.script_id == script_id
+            )
+        )
+    ).first()
+    return None if row is None else (row.id, row.sha256)
+
+
+async def forget_uploads(connection: AsyncConnection, *, before: datetime) -> None:
+    """Delete idempotency keys older than `before`."""
+    await connection.execute(sa.delete(UPLOAD_KEYS).where(UPLOAD_KEYS.c.created_at <= before))
+
+
+async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
+    """The job as it was committed last."""
+    row = (await connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id))).mappings().first()
+    return None if row is None else _job(row)
+
+
+async def lock_job(connection: AsyncConnection, job_id: str) -> Job | None:
+    """The job, which nobody else can change until this transaction ends."""
+    row = (await connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id).with_for_update())).mappings().first()
+    return None if row is None else _job(row)
+
+
+async def lock_idle_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
+    """Those of the jobs that nobody else is changing at this moment, locked."""
+    chosen = sa.select(JOBS).where(JOBS.c.id.in_(job_ids)).with_for_update(skip_locked=True)
+    return [_job(row) for row in (await connection.execute(chosen)).mappings()]
+
+
+async def save_job(connection: AsyncConnection, job: Job) -> None:
+    """Write all that can change of a job."""
+    await connection.execute(
+        sa.update(JOBS)
+        .where(JOBS.c.id == job.id)
+        .values(
+            state=job.state,
+            version=job.version,
+            progress=job.progress,
+            message=job.message,
+            attempt=job.attempt,
+            lease=job.lease,
+            lease_expires_at=job.lease_expires_at,
+            dispatch_at=job.dispatch_at,
+            result=job.result,
+            reason=job.reason,
+            updated_at=job.updated_at,
+            finished_at=job.finished_at,
+        )
+    )
+
+
+async def overdue_jobs(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:
+    """Ids of open jobs for which something is due by the clock, oldest first."""
+    due = (
+        sa.select(JOBS.c.id)
+        .where(
+            JOBS.c.finished_at.is_(None),
+            sa.or_(
+                JOBS.c.deadline <= now,
+                JOBS.c.lease_expires_at <= now,
+                sa.and_(JOBS.c.state == State.QUEUED, JOBS.c.dispatch_at <= now),
+            ),
+        )
+        .order_by(JOBS.c.created_at)
+        .limit(limit)
+    )
+    return list((await connection.execute(due)).scalars())
+
+
+async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> dict[str, Assignment]:
+    """What to give to analysis servers, by job id; of unknown jobs nothing."""
+    rows = await connection.execute(
+        sa.select(JOBS.c.id.label("job_id"), TAKES.c.object_key, TAKES.c.media_type, SCRIPTS)
+        .select_from(JOBS.join(TAKES).join(SCRIPTS, SCRIPTS.c.id == JOBS.c.script_id))
+        .where(JOBS.c.id.in_(job_ids))
+    )
+    return {
+        row.job_id: Assignment(
+            row.object_key,
+            row.media_type,
+            ScriptSnapshot(
+                script_id=row.id,
+                token_id=row.token_id,
+                version=row.version,
+                start_time=row.start_time,
+                end_time=row.end_time,
+                script=row.script,
+                words=row.words,
+            ),
+        )
+        for row in rows
+    }
+
+
+async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:
+    """How many jobs are in each of the states that are not an end."""
+    count = sa.select(JOBS.c.state, sa.func.count()).where(JOBS.c.finished_at.is_(None)).group_by(JOBS.c.state)
+    found = {State(state): number for state, number in await connection.execute(count)}
+    return {state: found.get(state, 0) for state in State if state.is_open}
+
+
+def _job(row: sa.RowMapping) -> Job:
+    columns: dict[str, Any] = {**row, "state": State(row["state"]), "priority": Priority(row["priority"])}
+    return Job(**columns)

@@ -1,0 +1,224 @@
+"""The use cases of analysis jobs: show, dispatch, hear reports, and move on what time has run out for.
+
+Every change goes through `transition` and is committed together with its event. Uploads are in `uploads`.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from libs.common.bus.base import Message
+from libs.common.contracts.notifier import job_channel
+from libs.common.db import Database, Transaction
+from libs.common.storage.base import Storage
+from libs.common.web.auth import Principal
+from services.audio import repository, texts
+from services.audio.errors import JobNotFound
+from services.audio.facts import analysis_requested, fact_of
+from services.audio.jobs import (
+    Completed,
+    Dispatch,
+    Failed,
+    Ignored,
+    Job,
+    JobEvent,
+    Report,
+    Rules,
+    State,
+    Tick,
+    transition,
+)
+from services.audio.metrics import FINISHED_JOBS, OPEN_JOBS, OVERDUE, REPORTS, SERVICE
+from services.audio.repository import Assignment
+
+log = logging.getLogger(__name__)
+
+JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+SWEEP_BATCH = 100
+# A server that gets its work at the last moment still has to fetch the recording.
+URL_MARGIN = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """All that a dispatch needs from outside the transaction: it is signed and read before one is opened."""
+
+    assignment: Assignment
+    audio_url: str
+    audio_uri: str
+
+
+class JobService:
+    """Use cases of jobs. `max_result_bytes` is the size of a result as JSON."""
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        rules: Rules,
+        *,
+        job_seconds: float,
+        max_result_bytes: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._rules = rules
+        self._url_lifetime = timedelta(seconds=job_seconds) + URL_MARGIN
+        self._max_result_bytes = max_result_bytes
+        self._clock = clock
+
+    async def visible(self, job_id: str, viewer: Principal | None, *, missing: str) -> Job:
+        """The job for its owner, for an administrator, and for anybody when it has no owner.
+
+        Raises JobNotFound with the text `missing` otherwise, so that nobody learns which ids exist.
+        """
+        job = await self.find(job_id)
+        if job is None or not _may_see(viewer, job):
+            raise JobNotFound(missing)
+        return job
+
+    async def find(self, job_id: str) -> Job | None:
+        """The job, for callers who may see all."""
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        async with self._database.reading() as connection:
+            return await repository.find_job(connection, job_id)
+
+    async def dispatch(self, job_id: str, message: Message) -> None:
+        """Give the new job to the analysis servers; `message` said that it is there."""
+        parcel = (await self._parcels([job_id])).get(job_id)
+        async with self._database.transaction() as tx:
+            if not await tx.first_time(message, "audio.dispatch"):
+                return
+            job = await repository.lock_job(tx.connection, job_id)
+            if job is None or parcel is None:
+                log.error("there is no job to dispatch", extra={"job_id": job_id})
+                return
+            await self._apply(tx, job, Dispatch(_new_lease()), parcel)
+
+    async def report(self, job_id: str, kind: str, report: Report) -> None:
+        """An analysis server claims something (`kind` names it in metrics). What does not fit the job changes nothing.
+
+        No inbox row is needed for "once": a second delivery finds its lease gone or its change made.
+        """
+        if not JOB_ID.fullmatch(job_id):
+            REPORTS.labels(SERVICE, kind, "unknown_job").inc()
+            return
+        report = self._presentable(report)
+        may_go_out_again = isinstance(report, Failed) and report.temporary
+        parcel = (await self._parcels([job_id])).get(job_id) if may_go_out_again else None
+        async with self._database.transaction() as tx:
+            job = await repository.lock_job(tx.connection, job_id)
+            ignored = None if job is None else await self._apply(tx, job, report, parcel)
+        outcome = "unknown_job" if job is None else ignored.why.value if ignored else "accepted"
+        REPORTS.labels(SERVICE, kind, outcome).inc()
+        if outcome != "accepted":
+            log.info("a report changed nothing", extra={"job_id": job_id, "kind": kind, "outcome": outcome})
+
+    async def sweep(self) -> None:
+        """Move on every job that something is due for by the clock. Any number of processes may do this at once."""
+        while True:
+            async with self._database.reading() as connection:
+                due = await repository.overdue_jobs(connection, self._clock(), SWEEP_BATCH)
+            if due:
+                await self._move_on(due)
+            if len(due) < SWEEP_BATCH:
+                return
+
+    async def measure(self) -> None:
+        """Bring the gauge of open jobs up to date."""
+        async with self._database.reading() as connection:
+            counts = await repository.count_open_jobs(connection)
+        for state, number in counts.items():
+            OPEN_JOBS.labels(SERVICE, state.value).set(number)
+
+    async def _move_on(self, job_ids: Collection[str]) -> None:
+        parcels = await self._parcels(job_ids)
+        moved = 0
+        async with self._database.transaction() as tx:
+            for job in await repository.lock_idle_jobs(tx.connection, job_ids):
+                now = self._clock()
+                waits = job.state is State.QUEUED and job.dispatch_at <= now < job.deadline
+                event = Dispatch(_new_lease()) if waits else Tick()
+                moved += await self._apply(tx, job, event, parcels[job.id]) is None
+        if moved:
+            OVERDUE.labels(SERVICE).inc(moved)
+            log.warning("time ran out for some jobs and they were moved on", extra={"jobs": moved})
+
+    async def _parcels(self, job_ids: Collection[str]) -> dict[str, Parcel]:
+        async with self._database.reading() as connection:
+            assignments = await repository.assignments(connection, job_ids)
+        return {
+            job_id: Parcel(
+                assignment,
+                await self._storage.signed_url(assignment.object_key, expires_in=self._url_lifetime),
+                self._storage.uri(assignment.object_key),
+            )
+            for job_id, assignment in assignments.items()
+        }
+
+    async def _apply(self, tx: Transaction, job: Job, event: JobEvent, parcel: Parcel | None) -> Ignored | None:
+        """Change the locked `job`, write what follows from it into the same transaction; why not, if nothing changed."""
+        now = self._clock()
+        changed = transition(job, event, now, self._rules)
+        if isinstance(changed, Ignored):
+            return changed
+        if parcel is not None and changed.state is State.QUEUED and changed.dispatch_at <= now:
+            again = transition(changed, Dispatch(_new_lease()), now, self._rules)
+            assert isinstance(again, Job)
+            changed = again
+        await repository.save_job(tx.connection, changed)
+        if parcel is not None and changed.state is State.DISPATCHED:
+            request = analysis_requested(
+                changed, parcel.assignment, parcel.audio_url, parcel.audio_uri, self._rules.lease_seconds
+            )
+            # Its own ordering key: the facts of a job must not wait until a server has time for the job.
+            tx.publish(request, subject=f"work:{job.id}", routing_key=f"{request.name}.{changed.priority.value}")
+        fact = fact_of(job, changed)
+        if fact is not None:
+            tx.publish(fact, subject=job_channel(job.id))
+        if not changed.state.is_open:
+            FINISHED_JOBS.labels(SERVICE, changed.state.value, changed.reason or "").inc()
+        return None
+
+    def _presentable(self, report: Report) -> Report:
+        """The report without anything that the database or a learner's screen could not take."""
+        match report:
+            case Completed(lease, result) if not _is_storable(result, self._max_result_bytes):
+                return Failed(lease, "invalid_result", texts.GAVE_UP, temporary=False)
+            case Failed(lease, reason, message, temporary):
+                return Failed(lease, _code(reason), texts.cleaned(message) or texts.GAVE_UP, temporary)
+        return report
+
+
+def _new_lease() -> str:
+    return uuid4().hex
+
+
+def _may_see(viewer: Principal | None, job: Job) -> bool:
+    return job.user_id is None or (viewer is not None and (viewer.is_admin or viewer.user_id == job.user_id))
+
+
+def _is_storable(result: dict[str, Any], max_bytes: int) -> bool:
+    """Whether PostgreSQL takes it as JSON: no NaN, no infinity, no number beyond all digits, no U+0000."""
+    try:
+        document = json.dumps(result, allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        return False
+    return len(document.encode()) <= max_bytes and not _holds_nul(document)
+
+
+def _holds_nul(document: str) -> bool:
+    # json.dumps writes U+0000 as \u0000; behind an even number of backslashes more it would be mere text
+    return any(len(found[0]) % 2 == 1 for found in re.finditer(r"\\+(?=u0000)", document))
+
+
+def _code(reason: str) -> str:
+    """A failure's reason, if it is a code as we expect one; metrics carry it."""
+    return reason if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", reason, re.ASCII) else "analysis_error"

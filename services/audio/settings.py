@@ -1,0 +1,42 @@
+"""What can be set from outside, as AUDIO_<NAME>; what all services share stands in libs.common."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from libs.common.settings import BusSettings, DatabaseSettings, StorageSettings, VerifierSettings
+from libs.common.web.internal import InternalSettings
+from services.audio.jobs import Rules
+
+
+class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, InternalSettings):
+    """Of the audio service. Times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="AUDIO_")
+
+    required_in_production = ("catalog_url",)
+
+    # where `catalog` answers: http://host:port or unix:/path/to.sock
+    catalog_url: str = Field("http://127.0.0.1:8002", validation_alias="CATALOG_URL")
+    # bytes of a recording; five minutes of 44.1 kHz stereo WAV, and a line lasts seconds
+    max_upload_bytes: int = Field(50 * 1024 * 1024, ge=1)
+    # bytes of a result as JSON; the reference server's have about 60 KB
+    max_result_bytes: int = Field(1_000_000, ge=1)
+    # a running job that nothing was heard of for this long is given to another server; those report three times as often
+    lease_seconds: float = Field(30.0, gt=0)
+    # after this a job has failed, whatever it waited for
+    job_seconds: float = Field(600.0, gt=0)
+    # a recording that three servers could not analyse will not be analysed by a fourth
+    max_attempts: int = Field(3, ge=1)
+    # before attempt 2, 3..: at once, for it was most likely the server; then after its crash loop had time to end
+    retry_seconds: tuple[float, ...] = Field((0.0, 15.0), min_length=1)
+    # a job still queued after this long: its event is lost or very late, the sweeper dispatches it
+    lost_dispatch_seconds: float = Field(60.0, gt=0)
+    # how often overdue jobs are looked for; small beside the lease
+    sweep_seconds: float = Field(5.0, gt=0)
+    # an Idempotency-Key is remembered this long; clients that retry do so within minutes
+    idempotency_seconds: float = Field(24 * 3600.0, gt=0)
+
+    @property
+    def rules(self) -> Rules:
+        """The state machine's part."""
+        return Rules(self.lease_seconds, self.max_attempts, self.retry_seconds)
