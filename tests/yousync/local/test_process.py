@@ -96,6 +96,7 @@ def test_signalling_a_server_that_does_not_run_is_an_error(tmp_path: Path) -> No
 def test_ports_stay_while_they_are_free_and_differ_from_each_other(tmp_path: Path) -> None:
     first = kept_ports(tmp_path / "ports.json", ["a", "b"], in_use=False)
     assert first["a"] != first["b"]
+    assert max(first.values()) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert kept_ports(tmp_path / "ports.json", ["a", "b"], in_use=False) == first
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", first["a"]))
