@@ -202,7 +202,7 @@ class _Process:
             "timeout": timeout + ALARM_MARGIN_SECONDS,
         }
         with contextlib.suppress(ConnectionError):  # of a process that died meanwhile; reading then tells how
-            self._jobs.write(pack_json(job) + pack(audio if isinstance(audio, bytes) else b""))
+            self._jobs.write(pack_json(job, allow_nan=True) + pack(audio if isinstance(audio, bytes) else b""))
             await self._jobs.drain()
         while True:
             match await self._receive():

@@ -19,6 +19,6 @@ def pack(body: bytes) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def pack_json(value: dict[str, Any]) -> bytes:
-    """One frame with a JSON body."""
-    return pack(json.dumps(value, allow_nan=False).encode())
+def pack_json(value: dict[str, Any], *, allow_nan: bool = False) -> bytes:
+    """One frame with a JSON body. A job may hold NaN, for catalogues do; a result may not, no client could read it."""
+    return pack(json.dumps(value, allow_nan=allow_nan).encode())

@@ -51,9 +51,9 @@ def loudness(samples: Samples) -> Loudness:
 
 def levelled(samples: Samples) -> Samples:
     """Without offset and at `TARGET_PEAK`, so that a quiet microphone is heard as well as a loud one."""
-    peak = float(np.abs(samples).max())
-    gain = min(MAX_GAIN, TARGET_PEAK / max(peak, 1e-4))
-    return np.asarray((samples - samples.mean()) * gain, np.float32)
+    centred = samples - samples.mean()
+    gain = min(MAX_GAIN, TARGET_PEAK / max(float(np.abs(centred).max()), 1e-4))
+    return np.asarray(centred * gain, np.float32)
 
 
 def find_speech(samples: Samples, log_posteriors: LogPosteriors, blank: int) -> Speech:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,10 @@ def spans_in_line(words: Sequence[ScriptWord], line_start: float | None = None) 
     """
     timed = [
         (word.start_time, word.end_time)
-        if word.start_time is not None and word.end_time is not None and word.end_time > word.start_time
+        if word.start_time is not None
+        and word.end_time is not None
+        and isfinite(word.end_time - word.start_time)
+        and word.end_time > word.start_time
         else None
         for word in words
     ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from services.analysis.errors import AudioUnsupported, PoolClosed, ScoringCrashed, ScoringTimedOut
 from services.analysis.pool import ScoringPool
 from services.analysis.scoring.analyze import Analyzer
+from services.analysis.scoring.script import ScriptWord
 from services.analysis.settings import AnalysisSettings
 from tests.services.analysis.conftest import SAMPLES, Lines, quietly, take
 
@@ -67,6 +69,15 @@ async def test_a_take_is_scored_as_the_engine_scores_it(pool: ScoringPool, analy
         result = await pool.score(audio, lines[9])
         assert result["overall_score"] == alone["overall_score"] > 0.8
         assert [word["word"] for word in result["word_analysis"]] == [word.word for word in lines[9]]
+
+
+async def test_a_script_with_broken_numbers_is_scored_without_them(pool: ScoringPool, lines: Lines) -> None:
+    nan, inf = float("nan"), float("inf")
+    broken = cycle([(nan, 1.0), (0.0, inf)])
+    words = [ScriptWord(w.word, w.id, *times, mfcc=[[nan] * 13] * 9) for w, times in zip(lines[9], broken, strict=False)]
+    result = await pool.score(TAKE, words)
+    assert result["summary"]["text_accuracy"] == 1.0
+    assert "no_script_times" in result["quality"]["flags"]
 
 
 async def test_progress_is_told_while_the_loop_stays_free(pool: ScoringPool, lines: Lines) -> None:
