@@ -53,5 +53,5 @@ async def development_login(login: DevelopmentLogin, accounts: AccountsDep, resp
 @development_router.post("/dev-users", summary="Bring accounts with their ids")
 async def development_users(users: DevelopmentUsers, caller: Admin, accounts: AccountsDep) -> Imported:
     """All or nothing; running it twice changes nothing. Not available in production."""
-    wanted = [NewAccount(**user.model_dump()) for user in users]
+    wanted = [NewAccount(user.id, user.email, user.model_dump(exclude={"id", "email"}, exclude_unset=True)) for user in users]
     return Imported.model_validate(await accounts.import_accounts(wanted))

@@ -50,12 +50,6 @@ async def account_of_email(connection: AsyncConnection, email: str) -> Account |
     return await _one(connection, sa.select(USERS).where(_same_email(email)))
 
 
-async def clashing(connection: AsyncConnection, user_id: int, email: str) -> list[Account]:
-    """Accounts that have this id or this address: none, or one, or two."""
-    found = await connection.execute(sa.select(USERS).where((USERS.c.id == user_id) | _same_email(email)))
-    return [Account(**row._mapping) for row in found]
-
-
 async def create(connection: AsyncConnection, **values: Any) -> Account | None:
     """A new account, or None when another one has this id or address already."""
     return await _one(connection, insert(USERS).values(**values).on_conflict_do_nothing().returning(USERS))

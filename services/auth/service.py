@@ -3,6 +3,7 @@
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from joserfc import jwt
 
@@ -24,10 +25,7 @@ class NewAccount:
 
     id: int
     email: str
-    full_name: str | None
-    profile_picture: str | None
-    is_active: bool
-    is_admin: bool
+    columns: dict[str, Any]  # what the document says besides; of what it does not mention, nothing changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +104,23 @@ class Accounts:
     async def import_accounts(self, accounts: list[NewAccount]) -> ImportCounts:
         """Bring accounts with their ids, all or none. Running it twice changes nothing.
 
-        Raises `AccountConflict` when an id belongs to another address here, or an address to another id.
+        Somebody who signed in before the import has an id here already, and keeps it: other services know it. Raises
+        `AccountConflict` when an id of the document belongs to another address here.
         """
         created = updated = 0
         async with self._database.transaction() as tx:
             for index, wanted in enumerate(accounts):
-                there = await repository.clashing(tx.connection, wanted.id, wanted.email)
-                _refuse_clash(index, wanted, there)
-                values = {
-                    "full_name": wanted.full_name,
-                    "profile_picture": wanted.profile_picture,
-                    "is_active": wanted.is_active,
-                    "is_admin": wanted.is_admin,
-                }
-                if not there:
+                there = await repository.account_of_email(tx.connection, wanted.email)
+                if there is None:
                     account = await repository.create(
-                        tx.connection, id=wanted.id, email=wanted.email, login_type=DEVELOPMENT, **values
+                        tx.connection, id=wanted.id, email=wanted.email, login_type=DEVELOPMENT, **wanted.columns
                     )
                     if account is None:
-                        raise AccountConflict(f"users[{index}]: somebody else took this id or address just now")
+                        raise AccountConflict(f"users[{index}]: the id {wanted.id} belongs to another address here")
                     _publish_registered(tx, account)
                     created += 1
-                elif any(getattr(there[0], column) != value for column, value in values.items()):
-                    await repository.change(tx.connection, wanted.id, **values)
+                elif any(getattr(there, column) != value for column, value in wanted.columns.items()):
+                    await repository.change(tx.connection, there.id, **wanted.columns)
                     updated += 1
         return ImportCounts(created, updated, len(accounts) - created - updated)
 
@@ -146,11 +138,3 @@ def _publish_registered(tx: Transaction, account: Account) -> None:
         UserRegistered(user_id=account.id, email=account.email, full_name=account.full_name),
         subject=f"user:{account.id}",
     )
-
-
-def _refuse_clash(index: int, wanted: NewAccount, there: list[Account]) -> None:
-    for account in there:
-        if account.id != wanted.id:
-            raise AccountConflict(f"users[{index}]: {wanted.email!r} has the id {account.id} here already")
-        if account.email.casefold() != wanted.email.casefold():
-            raise AccountConflict(f"users[{index}]: the id {wanted.id} belongs to another address here")

@@ -197,18 +197,24 @@ async def test_a_changed_user_is_updated(client: httpx.AsyncClient, sign_in: Sig
     assert answer.json() == {"created": 0, "updated": 1, "unchanged": 0}
 
 
-@pytest.mark.parametrize(
-    ("entry", "detail"),
-    [
-        ({"id": 2, "email": "ROOT@example.org"}, "users[1]: 'ROOT@example.org' has the id 1000001 here already"),
-        ({"id": 1_000_001, "email": "eve@example.org"}, "users[1]: the id 1000001 belongs to another address here"),
-    ],
-)
+async def test_somebody_who_signed_in_before_keeps_the_id(client: httpx.AsyncClient, sign_in: SignIn) -> None:
+    alice = await sign_in("Alice@example.org", admin=True)
+    document = [{"id": 1, "email": "alice@example.org", "full_name": "Alice Kim"}]
+    answer = await client.post("/api/auth/dev-users", json=document, headers=alice)
+    assert answer.json() == {"created": 0, "updated": 1, "unchanged": 0}
+    me = (await client.get("/api/auth/me", headers=alice)).json()
+    assert (me["id"], me["full_name"]) == (1_000_001, "Alice Kim")
+    refreshed = (await client.post("/api/auth/refresh", headers=alice)).json()["access_token"]
+    still_admin = await client.post("/api/auth/dev-users", json=[], headers={"Authorization": f"Bearer {refreshed}"})
+    assert still_admin.status_code == 200
+
+
 async def test_a_user_that_clashes_is_named_and_nothing_is_imported(
-    client: httpx.AsyncClient, sign_in: SignIn, database_url: str, entry: dict[str, object], detail: str
+    client: httpx.AsyncClient, sign_in: SignIn, database_url: str
 ) -> None:
     admin = await sign_in("root@example.org", admin=True)
-    document = [{"id": 1, "email": "new@example.org"}, entry]
+    document = [{"id": 1, "email": "new@example.org"}, {"id": 1_000_001, "email": "eve@example.org"}]
+    detail = "users[1]: the id 1000001 belongs to another address here"
     answer = await client.post("/api/auth/dev-users", json=document, headers=admin)
     assert (answer.status_code, answer.json()["detail"]) == (422, detail)
     assert len(await execute(database_url, sa.select(USERS))) == 1
