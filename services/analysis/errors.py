@@ -6,10 +6,12 @@
     │   ├── AudioTooLarge         more bytes than a line may have
     │   ├── AudioTooShort         less sound than one syllable
     │   ├── AudioUnsupported      no container or codec that we open
-    │   └── AudioUnreadable       the right container, but damaged beyond use
+    │   ├── AudioUnreadable       the right container, but damaged beyond use
+    │   └── RecordingGone         the link to it leads nowhere (any more)
     └── ScoringUnavailable    the machinery failed, another try may succeed
         ├── ScoringTimedOut       the worker process took too long and was killed
         ├── ScoringCrashed        the worker process died or answered nonsense
+        ├── RecordingUnreachable  the object store does not give it at the moment
         └── PoolClosed            the pool is shutting down
 
 What a learner merely did badly (silence, noise, another language) is a result with low scores and flags, no error.
@@ -59,6 +61,13 @@ class AudioUnreadable(AudioError):
     code = "audio_unreadable"
 
 
+class RecordingGone(AudioError):
+    """The link that came with the work leads to no recording, and never will."""
+
+    kind = Kind.NOT_FOUND
+    code = "recording_gone"
+
+
 class ScoringUnavailable(YouSyncError):
     """Scoring failed for a reason that does not lie in the recording as far as we know."""
 
@@ -76,6 +85,12 @@ class ScoringCrashed(ScoringUnavailable):
     """The worker process died, or said something that is no answer."""
 
     code = "scoring_crashed"
+
+
+class RecordingUnreachable(ScoringUnavailable):
+    """The object store does not give the recording at the moment."""
+
+    code = "recording_unreachable"
 
 
 class PoolClosed(ScoringUnavailable):

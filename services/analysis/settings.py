@@ -23,3 +23,9 @@ class AnalysisSettings(BusSettings):
     scoring_timeout: float = Field(60.0, gt=0, le=600)
     # of address space for one process: 260 MiB idle, 310 MiB after 30 s of audio; the rest is for odd files
     scoring_memory_mib: int = Field(768, ge=512)
+    # bytes of a recording that is fetched; above what `audio` accepts, so that its limit is the one that people meet
+    max_recording_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    # seconds that the object store may be silent while a recording is fetched
+    fetch_timeout: float = Field(10.0, gt=0)
+    # seconds between two reports of progress at least: a bar moves smoothly, and each costs `audio` a transaction
+    progress_seconds: float = Field(0.25, gt=0)

@@ -20,6 +20,4 @@ UPLOAD_SECONDS = Histogram(
     ["service"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-OVERDUE = Counter(
-    "yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"]
-)
+OVERDUE = Counter("yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"])

@@ -93,9 +93,7 @@ async def _upsert_script(
     await connection.execute(
         insert(SCRIPTS)
         .values(id=script_id, **new)
-        .on_conflict_do_update(
-            index_elements=[SCRIPTS.c.id], set_=dict(changed), where=SCRIPTS.c.version < new["version"]
-        )
+        .on_conflict_do_update(index_elements=[SCRIPTS.c.id], set_=dict(changed), where=SCRIPTS.c.version < new["version"])
     )
 
 
@@ -126,9 +124,7 @@ async def remember_upload(
     noted = await connection.execute(
         insert(UPLOAD_KEYS)
         .values(key=key, user_id=user_id or 0, script_id=script_id, **new)
-        .on_conflict_do_update(
-            index_elements=list(UPLOAD_KEYS.primary_key), set_=new, where=UPLOAD_KEYS.c.created_at <= since
-        )
+        .on_conflict_do_update(index_elements=list(UPLOAD_KEYS.primary_key), set_=new, where=UPLOAD_KEYS.c.created_at <= since)
         .returning(UPLOAD_KEYS.c.job_id)
     )
     return noted.first() is not None
@@ -142,9 +138,7 @@ async def earlier_upload(
         await connection.execute(
             sa.select(JOBS.c.id, TAKES.c.sha256)
             .select_from(UPLOAD_KEYS.join(JOBS, JOBS.c.id == UPLOAD_KEYS.c.job_id).join(TAKES))
-            .where(
-                UPLOAD_KEYS.c.key == key, UPLOAD_KEYS.c.user_id == (user_id or 0), UPLOAD_KEYS.c.script_id == script_id
-            )
+            .where(UPLOAD_KEYS.c.key == key, UPLOAD_KEYS.c.user_id == (user_id or 0), UPLOAD_KEYS.c.script_id == script_id)
         )
     ).first()
     return None if row is None else (row.id, row.sha256)

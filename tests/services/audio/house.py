@@ -176,9 +176,7 @@ class House:
 
     def objects(self) -> list[Path]:
         """The recordings in the store, whole or not."""
-        return [
-            file for file in self.folder.rglob("*") if file.is_file() and file.name != "lock" and file.suffix != ".json"
-        ]
+        return [file for file in self.folder.rglob("*") if file.is_file() and file.name != "lock" and file.suffix != ".json"]
 
     async def rows(self, query: str) -> list[Any]:
         """Rows of the service's database."""

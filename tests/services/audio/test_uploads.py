@@ -97,9 +97,7 @@ async def test_a_missing_file_is_answered_in_the_shape_that_clients_know(
     headers = {} if content_type is None else {"Content-Type": content_type}
     answer = await house.client.post("/api/scripts/7/upload-audio", content=body, headers=headers)
     assert answer.status_code == 422
-    assert answer.json()["detail"] == [
-        {"type": "missing", "loc": ["body", "file"], "msg": "Field required", "input": None}
-    ]
+    assert answer.json()["detail"] == [{"type": "missing", "loc": ["body", "file"], "msg": "Field required", "input": None}]
 
 
 def part(data: bytes, name: str = "file") -> bytes:
@@ -118,9 +116,7 @@ def part(data: bytes, name: str = "file") -> bytes:
     ],
 )
 async def test_a_broken_form_is_refused_and_leaves_nothing(house: House, content_type: str, body: bytes) -> None:
-    answer = await house.client.post(
-        "/api/scripts/7/upload-audio", content=body, headers={"Content-Type": content_type}
-    )
+    answer = await house.client.post("/api/scripts/7/upload-audio", content=body, headers={"Content-Type": content_type})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_upload")
     assert house.objects() == []
     assert await house.rows("SELECT 1 FROM jobs") == []

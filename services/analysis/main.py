@@ -1,0 +1,77 @@
+"""Composition root of the reference analysis server; over HTTP it serves only its health and its metrics."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from libs.common.background import background
+from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.factory import open_bus
+from libs.common.web.app import create_app
+from libs.common.web.server import run
+from services.analysis.errors import ScoringUnavailable
+from services.analysis.fetch import Recordings
+from services.analysis.metrics import SERVICE
+from services.analysis.pool import ScoringPool
+from services.analysis.settings import AnalysisSettings
+from services.analysis.worker import Worker
+
+
+def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
+    """The app. A `bus` that is given belongs to the caller, who starts and closes it; else the app has its own."""
+    owns_bus = bus is None
+    bus = bus or open_bus(settings, name=SERVICE)
+    pool = ScoringPool(settings)
+    recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)
+    worker = Worker(
+        bus,
+        pool,
+        recordings,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        progress_seconds=settings.progress_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+    loaded = asyncio.Event()
+
+    async def work() -> None:
+        await pool.start()
+        loaded.set()
+        if owns_bus:
+            await bus.start()
+        await worker.run()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with background(work()):
+            yield
+        await pool.close()
+        await recordings.close()
+        if owns_bus:
+            await bus.close()
+
+    async def check_scoring() -> None:
+        if not loaded.is_set():
+            raise ScoringUnavailable("the models are not loaded")
+
+    async def check_bus() -> None:
+        if not bus.connected:
+            raise BusUnavailable("not connected")
+
+    return create_app(
+        SERVICE,
+        settings,
+        title="YouSync analysis",
+        routers=[],
+        lifespan=lifespan,
+        checks={"scoring": check_scoring, "bus": check_bus},
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = AnalysisSettings()
+    run(SERVICE, settings, lambda: build(settings))

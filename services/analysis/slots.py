@@ -1,0 +1,51 @@
+"""Who is served next when there is more work than slots."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from libs.common.contracts.audio import Priority
+
+WEIGHTS: Final = {Priority.HIGH: 8, Priority.NORMAL: 3, Priority.LOW: 1}
+"""Share of the freed slots while all three wait: somebody watches the first, nobody the last, and none waits for ever."""
+
+
+class Slots:
+    """`count` pieces of work at a time, waiting ones by weight.
+
+    No slot is kept empty for a class that has no work. Among the waiting classes the choice is smooth weighted round robin:
+    each gains its weight as credit, the richest is served and pays what all gained.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {priority: deque() for priority in WEIGHTS}
+        self._credit = dict.fromkeys(WEIGHTS, 0)
+
+    async def take(self, priority: Priority) -> None:
+        """Wait for a slot; `release` it afterwards."""
+        if self._free:  # then nobody waits
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[priority].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # it was handed over in the same moment
+            else:
+                self._waiting[priority].remove(turn)
+            raise
+
+    def release(self) -> None:
+        """Give a slot to whoever is next."""
+        waiting = [priority for priority, queue in self._waiting.items() if queue]
+        if not waiting:
+            self._free += 1
+            return
+        for priority in waiting:
+            self._credit[priority] += WEIGHTS[priority]
+        chosen = max(waiting, key=lambda priority: self._credit[priority])
+        self._credit[chosen] -= sum(WEIGHTS[priority] for priority in waiting)
+        self._waiting[chosen].popleft().set_result(None)

@@ -1,0 +1,32 @@
+"""What a learner reads of an analysis."""
+
+from typing import Final
+
+from services.analysis.errors import (
+    AudioEmpty,
+    AudioTooLarge,
+    AudioTooShort,
+    AudioUnreadable,
+    AudioUnsupported,
+    RecordingGone,
+)
+
+STEPS: Final = {
+    "decode": "녹음 읽기",
+    "listen": "발음 듣기",
+    "align": "단어 찾기",
+    "compare": "배우와 비교",
+    "score": "점수 계산",
+}
+"""By the name that the engine gives a step."""
+
+FAILURES: Final = {
+    AudioEmpty.code: "녹음이 비어 있습니다. 다시 녹음해 주세요.",
+    AudioTooShort.code: "녹음이 너무 짧습니다. 다시 녹음해 주세요.",
+    AudioTooLarge.code: "녹음 파일이 너무 큽니다. 더 짧게 녹음해 주세요.",
+    AudioUnsupported.code: "지원하지 않는 녹음 형식입니다. 다른 형식으로 녹음해 주세요.",
+    AudioUnreadable.code: "녹음 파일을 읽을 수 없습니다. 다시 녹음해 주세요.",
+    RecordingGone.code: "녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.",
+}
+"""By error code."""
+FAILURE: Final = "분석하지 못했습니다. 잠시 후 다시 시도해 주세요."
