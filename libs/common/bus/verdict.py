@@ -10,6 +10,7 @@ from time import perf_counter
 from libs.common.bus.base import Handler, Message
 from libs.common.bus.metrics import CONSUMED, DEAD_LETTERS, HANDLER_SECONDS, RETRIES
 from libs.common.errors import YouSyncError
+from libs.common.telemetry import log_context
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ async def run_handler(handler: Handler, message: Message, *, service: str, queue
     began = perf_counter()
     verdict = Verdict(Outcome.HANDLED)
     try:
-        await handler(message)
+        with log_context(traceparent=message.traceparent):
+            await handler(message)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
