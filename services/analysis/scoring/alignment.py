@@ -143,7 +143,7 @@ class Aligner:
     def align(self, log_posteriors: LogPosteriors, words: Sequence[Sequence[Variant]]) -> Alignment:
         """The best path of the script `words` (ways to say each) through the recording."""
         graph = _Graph(words)
-        path, score = _viterbi(self._emissions(log_posteriors, graph.states), graph)
+        path, score = _viterbi(*self._emissions(log_posteriors, graph.states), graph)
         if score < _IMPOSSIBLE / 2:  # fewer frames than even skipping every word takes
             return Alignment((None,) * len(words), -np.inf)
         found = self._words(log_posteriors, words, graph, path)
@@ -151,8 +151,8 @@ class Aligner:
         free = float(log_posteriors.max(axis=1).sum())
         return Alignment(found, (score + skipped * SKIPPED_WORD_PENALTY - free) / len(log_posteriors))
 
-    def _emissions(self, log_posteriors: LogPosteriors, states: Sequence[_State]) -> Vector:
-        """(frames, states): the score of each state in each frame."""
+    def _emissions(self, log_posteriors: LogPosteriors, states: Sequence[_State]) -> tuple[Vector, NDArray[np.int64]]:
+        """(frames, columns): the score of each token that occurs in each frame; (states,): the column of each state."""
         best = log_posteriors.max(axis=1)
         silence = np.maximum(log_posteriors[:, self._blank], log_posteriors[:, self._boundary])
         columns = {
@@ -163,7 +163,8 @@ class Aligner:
             alike = np.flatnonzero(self._credit[token])
             heard = (log_posteriors[:, alike] + np.log(self._credit[token, alike])).max(axis=1)
             columns[token] = np.maximum(heard, best - WRONG_PHONE_PENALTY)
-        return np.stack([columns[state.token] for state in states], axis=1)
+        place = {token: column for column, token in enumerate(columns)}
+        return np.stack(list(columns.values()), axis=1), np.array([place[state.token] for state in states])
 
     def _words(
         self, log_posteriors: LogPosteriors, words: Sequence[Sequence[Variant]], graph: _Graph, path: NDArray[np.int64]
@@ -186,23 +187,23 @@ class Aligner:
         return tuple(found)
 
 
-def _viterbi(emissions: Vector, graph: _Graph) -> tuple[NDArray[np.int64], float]:
+def _viterbi(emissions: Vector, column: NDArray[np.int64], graph: _Graph) -> tuple[NDArray[np.int64], float]:
     """The best path (one state per frame) and its score."""
     numbers, scores = graph.predecessors()
-    frames, states = emissions.shape
+    frames, states = len(emissions), len(column)
     rows = np.arange(states)
-    came_from = np.zeros((frames, states), np.int64)
+    choices = np.zeros((frames, states), np.uint8)  # one byte a cell: whole scenes have thousands of states
     total = np.full(states, _IMPOSSIBLE)
-    total[graph.first] = emissions[0, graph.first]
+    total[graph.first] = emissions[0, column[graph.first]]
     for frame in range(1, frames):
         candidates = total[numbers] + scores
         best = candidates.argmax(axis=1)
-        came_from[frame] = numbers[rows, best]
-        total = candidates[rows, best] + emissions[frame]
+        choices[frame] = best
+        total = candidates[rows, best] + emissions[frame, column]
     state = max(graph.last, key=lambda s: float(total[s]))
     score = float(total[state])
     path = np.zeros(frames, np.int64)
     for frame in range(frames - 1, -1, -1):
         path[frame] = state
-        state = int(came_from[frame, state])
+        state = int(numbers[state, choices[frame, state]])
     return path, score

@@ -147,7 +147,7 @@ async def test_a_process_that_died_while_idle_is_replaced_unnoticed(pool: Scorin
 
 
 async def test_a_process_that_hangs_is_ended_and_the_next_take_is_scored(lines: Lines) -> None:
-    async with ScoringPool(settings(timeout=1.5)) as pool:
+    async with ScoringPool(settings(timeout=4)) as pool:
         (hung,) = scorers()
         with pytest.raises(ScoringTimedOut) as caught:
             await pool.score(TAKE, lines[9], strike(signal.SIGSTOP))

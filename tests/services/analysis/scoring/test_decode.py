@@ -31,10 +31,10 @@ def encoded(samples: Samples, container: str, subtype: str | None = None, rate: 
     return file.getvalue()
 
 
-def recorded(samples: Samples, container: str, codec: str, rate: int) -> bytes:
+def recorded(samples: Samples, container: str, codec: str, rate: int, **options: str) -> bytes:
     """As a browser's or a phone's recorder would send it."""
     file = io.BytesIO()
-    with av.open(file, mode="w", format=container) as output:
+    with av.open(file, mode="w", format=container, options=options) as output:
         stream = cast(av.AudioStream, output.add_stream(codec, rate=rate, options={}))
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis].astype(np.float32), format="flt", layout="mono")
@@ -65,6 +65,10 @@ ENCODERS: dict[str, tuple[Container, Callable[[Samples], bytes]]] = {
     "mp3": (Container.MP3, lambda x: encoded(x, "MP3")),
     "webm opus": (Container.MATROSKA, lambda x: recorded(x, "webm", "libopus", 48_000)),
     "m4a aac": (Container.MOV, lambda x: recorded(x, "mp4", "aac", 44_100)),
+    "fragmented mp4, as Safari records": (
+        Container.MOV,
+        lambda x: recorded(x, "mp4", "aac", 48_000, movflags="frag_keyframe+empty_moov+default_base_moof"),
+    ),
 }
 
 
