@@ -117,7 +117,10 @@ class FrameListener(Protocol):
     """A gateway's ear on the frames of some partitions."""
 
     async def bind(self, partition: int) -> None:
-        """From now on also hear `partition` (0..PARTITIONS-1), including every frame published after this returns."""
+        """From now on also hear `partition` (0..PARTITIONS-1), including every frame published after this returns.
+
+        While disconnected it returns at once, and `on_reconnect` tells when the binding is there.
+        """
 
     async def unbind(self, partition: int) -> None:
         """Stop hearing `partition`."""

@@ -24,7 +24,7 @@ from libs.common.bus.rabbit import codec
 from libs.common.bus.rabbit.consumer import Consumer
 from libs.common.bus.rabbit.declare import declare_topology
 from libs.common.bus.rabbit.ear import Ear
-from libs.common.bus.rabbit.link import Link, broker_errors, close_channel
+from libs.common.bus.rabbit.link import SET_UP_TIMEOUT, Link, broker_errors, close_channel
 from libs.common.bus.topology import (
     EVENTS_EXCHANGE,
     FRAMES_EXCHANGE,
@@ -222,7 +222,8 @@ class RabbitBus:
             if self._consuming.connection is not None:
                 try:
                     with broker_errors("subscribing"):
-                        await what.attach(self._consuming.connection)
+                        async with asyncio.timeout(SET_UP_TIMEOUT):
+                            await what.attach(self._consuming.connection)
                 except BusUnavailable as error:
                     # The next connection has it attached.
                     self._consuming.drop(f"{error.detail} ({error.__cause__!r})")

@@ -14,7 +14,7 @@ from libs.common.bus.base import BusUnavailable
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0  # seconds between attempts to connect, doubling; a broker's restart takes 5-15 s
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts to connect, doubling; a broker's restart takes 5-15 s
 CONNECT_TIMEOUT = 10.0  # seconds
 SET_UP_TIMEOUT = 30.0  # seconds; declaring quorum queues for the first time is slow, more so when several services do
 CLOSE_TIMEOUT = 5.0  # seconds for a polite goodbye
