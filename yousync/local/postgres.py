@@ -27,6 +27,7 @@ _SOCKET_PATH_LIMIT = 107  # bytes of a Unix socket's path, sockaddr_un(7)
 _START_SECONDS = 60  # recovery after a crash reads the log again; a start at rest takes 0.1 s
 _STOP_SECONDS = 3
 _SUPERUSER = "postgres"
+_CAP_DAC_READ_SEARCH = 2  # capabilities(7), linux/capability.h
 
 _SETTINGS = {
     "max_connections": "200",  # five services with pools of 20, and their tests beside them
@@ -165,16 +166,15 @@ class PrivatePostgres:
         if not lines or not lines[0].isdigit():
             return
         pid = int(lines[0])
-        try:
-            folder = Path(f"/proc/{pid}/cwd").readlink()  # a postmaster works in its data folder
-        except OSError:
+        command = _command_of(pid)
+        if not command:
             return
-        if folder != self._cluster:
+        if os.fsencode(self._cluster) not in command:
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
             return
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
-        if not wait_until(lambda: not Path(f"/proc/{pid}/cwd").exists(), _STOP_SECONDS):
+        if not wait_until(lambda: not _command_of(pid), _STOP_SECONDS):
             raise LocalServerError(f"process {pid} runs PostgreSQL on {self._cluster} and does not end")
 
     def _psql(self, script: str, **variables: str) -> None:
@@ -236,13 +236,28 @@ def _needed_capability(binary: Path, state_dir: Path) -> str | None:
     if not binary.stat().st_mode & stat.S_IXOTH:  # installed under a umask of 077
         return "dac_override"
     above: Iterator[Path] = iter([*binary.parents, state_dir, *state_dir.parents])
-    closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in above)
-    return "dac_read_search" if closed else None
+    if all(folder.stat().st_mode & stat.S_IXOTH for folder in above):
+        return None
+    return "dac_read_search" if _holds(_CAP_DAC_READ_SEARCH) else "dac_override"  # Docker gives root only the latter
+
+
+def _holds(capability: int) -> bool:
+    """True when this process has a capability, by its number."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.split("CapEff:")[1].split()[0], 16) >> capability & 1)
 
 
 def _server_uid() -> int:
     """The user that the server runs as."""
     return os.geteuid() or pwd.getpwnam("nobody").pw_uid
+
+
+def _command_of(pid: int) -> list[bytes]:
+    """The command line of a process; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _is_private(path: Path, owner: int) -> bool:

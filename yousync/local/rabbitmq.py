@@ -82,8 +82,8 @@ class PrivateRabbitMQ:
     def kill(self) -> None:
         """End the node as a crash would (SIGKILL).
 
-        Seen with 3.10.8: a quorum queue that is killed within 5 s of its declaration has no leader when it comes back,
-        because its first term was not on disk yet (rabbitmq-server issue 10070); later kills are harmless.
+        Seen with 3.10.8: what was declared within the last 5 s may not be on disk yet. Such a queue may be gone, and a
+        quorum queue may come back without a leader for good (rabbitmq-server issue 10070). Older ones are not affected.
         """
         self._node.kill()
 

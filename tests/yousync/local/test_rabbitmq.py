@@ -14,7 +14,7 @@ from yousync.local.process import LocalServerError
 from yousync.local.rabbitmq import PrivateRabbitMQ, ensure_installed
 
 
-async def test_a_node_keeps_its_messages_over_a_crash_and_its_address_over_a_restart(tmp_path: Path) -> None:
+async def test_a_node_keeps_its_address_and_its_messages_over_a_restart_and_a_crash(tmp_path: Path) -> None:
     node = PrivateRabbitMQ(tmp_path, metrics=False)
     node.start()
     try:
@@ -23,6 +23,8 @@ async def test_a_node_keeps_its_messages_over_a_crash_and_its_address_over_a_res
             channel = await connection.channel()
             await channel.declare_queue("kept", durable=True)
             await channel.default_exchange.publish(aio_pika.Message(b"one", delivery_mode=2), "kept")
+        node.stop()
+        node.start()
         node.kill()
         again = PrivateRabbitMQ(tmp_path, metrics=False)
         again.start()
