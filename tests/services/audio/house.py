@@ -7,7 +7,7 @@ import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from fastapi import FastAPI
@@ -119,9 +119,10 @@ class FakeCatalog:
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
-    """The app under a real server on a free port; its address."""
+async def served(app: FastAPI, *, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[str]:
+    """The app under a real server on a free port; its address. `lifespan="off"` for an app that runs already."""
     server = Server(app, Settings(listen_port=0))
+    server.config.lifespan = lifespan
     running = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(PATIENCE):

@@ -1,0 +1,332 @@
+"""Jobs from dispatch to their end, as the bus and the clock move them."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from libs.common.bus.base import Message
+from libs.common.contracts.audio import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalysisProgressed,
+    AnalysisReportCompleted,
+    AnalysisReportFailed,
+    AnalysisReportProgressed,
+    AnalysisReportStarted,
+    AnalysisRequested,
+    AnalysisStarted,
+    AudioUploaded,
+    JobFact,
+    Priority,
+)
+from libs.common.contracts.catalog import ScriptDeleted
+from services.audio import texts
+from tests.services.audio.house import House, Open, bearer, script, wav
+
+RESULT = {"status": "success", "result": {"overall_score": 0.82, "word_analysis": [{"word": "you"}]}}
+
+
+def started(work: AnalysisRequested) -> AnalysisReportStarted:
+    return AnalysisReportStarted(job_id=work.job_id, lease=work.lease, worker="w")
+
+
+def progressed(work: AnalysisRequested, percent: int) -> AnalysisReportProgressed:
+    return AnalysisReportProgressed(job_id=work.job_id, lease=work.lease, worker="w", progress=percent, step="단어 찾기")
+
+
+def completed(work: AnalysisRequested, result: dict[str, Any] = RESULT) -> AnalysisReportCompleted:
+    return AnalysisReportCompleted(job_id=work.job_id, lease=work.lease, worker="w", result=result)
+
+
+def failed(
+    work: AnalysisRequested, *, temporary: bool, reason: str = "audio_unreadable", message: str = "못 읽습니다"
+) -> AnalysisReportFailed:
+    return AnalysisReportFailed(
+        job_id=work.job_id, lease=work.lease, worker="w", reason=reason, message=message, temporary=temporary
+    )
+
+
+def counted(kind: str, outcome: str) -> float:
+    labels = {"service": "audio", "kind": kind, "outcome": outcome}
+    return REGISTRY.get_sample_value("yousync_audio_reports_total", labels) or 0.0
+
+
+async def ends(house: House, job_id: str, status: str) -> dict[str, Any]:
+    """The job's state, once it has this status."""
+    async with asyncio.timeout(10):
+        while (state := await house.state(job_id))["status"] != status:
+            await asyncio.sleep(0.01)
+    return state
+
+
+# --- Dispatch ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_dispatched_with_all_that_a_server_needs(house: House) -> None:
+    work = await house.dispatched(headers=bearer(1))
+    assert (work.priority, work.attempt, work.script_id, work.token_id) == (Priority.HIGH, 1, 7, 3)
+    assert (work.line_start, work.line_end, work.words) == (10.0, 12.0, script().words)
+    assert (work.media_type, work.lease_seconds) == ("audio/wav", 30.0)
+    assert timedelta(seconds=590) < work.deadline - datetime.now(UTC) <= timedelta(seconds=600)
+    state = await house.state(work.job_id)
+    assert (state["status"], state["progress"], state["message"]) == ("processing", 70, "분석 서버 호출")
+
+
+async def test_the_link_in_the_work_leads_to_the_recording(house: House) -> None:
+    work = await house.dispatched()
+    url = httpx.URL(work.audio_url)
+    answer = await house.client.get(url.raw_path.decode())
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, wav(), "audio/wav")
+    assert int(url.params["expires"]) > work.deadline.timestamp()
+    assert (await house.client.get(url.path)).status_code == 403
+
+
+async def test_a_second_delivery_of_the_upload_dispatches_nothing(house: House) -> None:
+    work = await house.dispatched()
+    fact = await house.facts.until(AudioUploaded)
+    await house.tell(fact)
+    await house.tell(script())
+    assert len(house.work.events) == 1
+    assert (await house.rows("SELECT lease FROM jobs"))[0].lease == work.lease
+
+
+async def test_an_upload_event_of_an_unknown_job_changes_nothing(house: House) -> None:
+    fact = AudioUploaded(job_id="0" * 32, take_id="x", token_id=3, script_id=7, user_id=None, size=1, media_type="audio/wav")
+    await house.tell(fact)
+    assert house.work.events == []
+    assert await house.bus.dead_letters("audio") == []
+
+
+async def test_a_line_that_is_deleted_meanwhile_is_analysed_all_the_same(open_house: Open) -> None:
+    async with open_house(retry_seconds=(0,)) as house:
+        work = await house.dispatched()
+        await house.tell(ScriptDeleted(script_id=7, token_id=3, version=2))
+        await house.tell(failed(work, temporary=True))
+        assert (await house.work.until(AnalysisRequested, 2)).words == script().words
+
+
+# --- Reports ----------------------------------------------------------------------------------------------------------
+
+
+async def test_reports_move_the_job_and_each_change_is_told_with_a_greater_version(house: House) -> None:
+    work = await house.dispatched(headers=bearer(1))
+    await house.tell(started(work))
+    await house.tell(progressed(work, 50))
+    await house.tell(completed(work))
+    done = await house.facts.until(AnalysisCompleted)
+    told = house.facts.of(JobFact)
+    assert [type(fact) for fact in told] == [AnalysisStarted, AnalysisProgressed, AnalysisCompleted]
+    assert [(fact.progress, fact.message) for fact in told] == [
+        (70, "분석 중…"),
+        (84, "분석 중… 단어 찾기"),
+        (100, "분석 완료"),
+    ]
+    versions = [fact.version for fact in told]
+    assert versions == sorted(set(versions))
+    assert (done.result, done.user_id, done.script_id) == (RESULT, 1, 7)
+    state = await house.state(work.job_id)
+    assert (state["status"], state["progress"], state["result"]) == ("completed", 100, RESULT)
+
+
+async def test_the_result_can_be_read_as_soon_as_anybody_hears_of_it(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(completed(work))
+    assert (await house.state(work.job_id))["result"] == RESULT
+
+
+async def test_a_duplicate_report_changes_nothing(house: House) -> None:
+    work = await house.dispatched()
+    for report in (started(work), progressed(work, 50), completed(work)):
+        message = Message.of(report, source="/test", subject="")
+        await house.bus.publish(message)
+        before = await house.rows("SELECT version, state, progress FROM jobs")
+        await house.bus.publish(message)
+        assert await house.rows("SELECT version, state, progress FROM jobs") == before
+
+
+async def test_reports_after_the_end_change_nothing_and_are_counted(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(completed(work))
+    for late in (started(work), progressed(work, 99), completed(work, {"late": True}), failed(work, temporary=False)):
+        kind = late.name.rpartition(".")[2]
+        before = counted(kind, "finished")
+        await house.tell(late)
+        assert (await house.state(work.job_id))["result"] == RESULT
+        assert counted(kind, "finished") == before + 1
+
+
+async def test_a_forged_lease_changes_nothing_and_is_counted(house: House) -> None:
+    work = await house.dispatched()
+    before = counted("completed", "stale_lease")
+    await house.tell(completed(work.model_copy(update={"lease": "0" * 32}), {"forged": True}))
+    assert (await house.state(work.job_id))["status"] == "processing"
+    assert counted("completed", "stale_lease") == before + 1
+
+
+@pytest.mark.parametrize("job_id", ["0" * 32, "", "x\x00y", "'; DROP TABLE jobs; --", "가" * 32])
+async def test_a_report_on_an_unknown_job_is_counted_and_not_retried(house: House, job_id: str) -> None:
+    work = await house.dispatched()
+    before = counted("started", "unknown_job")
+    await house.tell(started(work.model_copy(update={"job_id": job_id})))
+    assert counted("started", "unknown_job") == before + 1
+    assert await house.bus.dead_letters("audio") == []
+
+
+async def test_reports_of_two_servers_at_once_end_the_job_once(house: House) -> None:
+    work = await house.dispatched()
+    reports = [completed(work, {"number": number}) for number in range(8)]
+    await asyncio.gather(*(house.tell(report) for report in reports))
+    await house.facts.until(AnalysisCompleted)
+    await house.tell(script(9))
+    assert len(house.facts.of(AnalysisCompleted)) == 1
+    assert (await house.state(work.job_id))["result"] == house.facts.of(AnalysisCompleted)[0].result
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"text": "a\x00b"}, {"a\x00": 1}, {"score": float("nan")}, {"score": float("inf")}, {"text": "x" * 1_000_001}],
+    ids=["NUL", "NUL in a key", "NaN", "infinity", "too large"],
+)
+async def test_a_result_that_cannot_be_stored_fails_the_job(house: House, result: dict[str, Any]) -> None:
+    work = await house.dispatched()
+    report = {"job_id": work.job_id, "lease": work.lease, "worker": "w", "result": result}
+    key = AnalysisReportCompleted.name
+    # written by Python's json, which is as careless about NaN as other people's servers may be
+    await house.bus.publish(Message(type=key, body=json.dumps(report).encode(), source="/test", subject="", routing_key=key))
+    fact = await house.facts.until(AnalysisFailed)
+    assert (fact.reason, fact.message) == ("invalid_result", texts.GAVE_UP)
+
+
+async def test_text_that_only_looks_like_an_escaped_nul_is_stored(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(completed(work, {"text": r"a\u0000b"}))
+    assert (await house.state(work.job_id))["result"] == {"text": r"a\u0000b"}
+
+
+async def test_a_permanent_failure_ends_the_job_with_the_servers_text(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(failed(work, temporary=False))
+    fact = await house.facts.until(AnalysisFailed)
+    assert (fact.progress, fact.reason, fact.message) == (0, "audio_unreadable", "못 읽습니다")
+    state = await house.state(work.job_id)
+    assert (state["status"], state["progress"], state["message"]) == ("failed", 0, "못 읽습니다")
+
+
+async def test_what_a_server_says_is_cleaned_before_anybody_sees_it(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(failed(work, temporary=False, reason="Traceback: http://10.0.0.1", message="a\x00b\nc" + "x" * 10_000))
+    fact = await house.facts.until(AnalysisFailed)
+    assert fact.reason == "analysis_error"
+    assert fact.message.startswith("a b cxxx")
+    assert len(fact.message) <= texts.MAX_LENGTH
+
+
+async def test_a_temporary_failure_goes_to_another_server_under_a_new_lease(house: House) -> None:
+    first = await house.dispatched()
+    await house.tell(failed(first, temporary=True))
+    second = await house.work.until(AnalysisRequested, 2)
+    assert (second.job_id, second.attempt) == (first.job_id, 2)
+    assert second.lease != first.lease
+    await house.tell(completed(first, {"late": True}))
+    assert (await house.state(first.job_id))["status"] == "processing"
+    await house.tell(completed(second))
+    assert (await house.state(first.job_id))["result"] == RESULT
+
+
+async def test_a_job_that_three_servers_could_not_do_has_failed(open_house: Open) -> None:
+    async with open_house(retry_seconds=(0,)) as house:
+        work = await house.dispatched()
+        for attempt in (2, 3):
+            await house.tell(failed(work, temporary=True, reason="scoring_crashed"))
+            work = await house.work.until(AnalysisRequested, attempt)
+        await house.tell(failed(work, temporary=True, reason="scoring_crashed"))
+        fact = await house.facts.until(AnalysisFailed)
+        assert (fact.reason, fact.message) == ("scoring_crashed", texts.GAVE_UP)
+
+
+# --- Time -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_falls_silent_loses_the_job_to_another(open_house: Open) -> None:
+    async with open_house(lease_seconds=0.2) as house:
+        first = await house.dispatched()
+        await house.tell(started(first))
+        second = await house.work.until(AnalysisRequested, 2)
+        assert (second.job_id, second.attempt) == (first.job_id, 2)
+
+
+async def test_a_job_that_every_server_drops_fails_with_a_text_for_the_learner(open_house: Open) -> None:
+    async with open_house(lease_seconds=0.1, retry_seconds=(0.1,)) as house:
+        for attempt in (1, 2, 3):
+            work = await house.dispatched() if attempt == 1 else await house.work.until(AnalysisRequested, attempt)
+            await house.tell(started(work))
+        fact = await house.facts.until(AnalysisFailed)
+        assert (fact.reason, fact.message) == ("worker_lost", texts.GAVE_UP)
+
+
+async def test_heartbeats_keep_a_long_job_with_its_server(open_house: Open) -> None:
+    async with open_house(lease_seconds=0.6) as house:
+        work = await house.dispatched()
+        await house.tell(started(work))
+        for _ in range(10):
+            await asyncio.sleep(0.15)
+            await house.tell(progressed(work, 0))
+        assert len(house.work.events) == 1
+        assert house.facts.of(AnalysisProgressed) == []
+
+
+async def test_a_job_that_nobody_takes_fails_at_its_deadline(open_house: Open) -> None:
+    async with open_house(lease_seconds=0.05, job_seconds=0.3) as house:
+        work = await house.dispatched()
+        state = await ends(house, work.job_id, "failed")
+        assert (state["progress"], state["message"]) == (0, texts.TOO_LATE)
+        assert (await house.facts.until(AnalysisFailed)).reason == "deadline"
+
+
+async def test_a_job_whose_event_got_lost_is_dispatched_by_the_sweeper(open_house: Open) -> None:
+    async with open_house(lease_seconds=0.05) as house:
+        await house.dispatched()
+        # as if the event had never been handled
+        await house.rows("UPDATE jobs SET state = 'queued', attempt = 0, lease = NULL, lease_expires_at = NULL")
+        await house.rows("UPDATE jobs SET dispatch_at = now() - interval '1 second'")
+        assert (await house.work.until(AnalysisRequested, 2)).attempt == 1
+
+
+async def test_two_sweepers_at_once_move_a_job_on_once(open_house: Open) -> None:
+    async with open_house() as house:
+        works = [await house.dispatched() for _ in range(5)]
+        for work in works:
+            await house.tell(started(work))
+        await house.rows("UPDATE jobs SET lease_expires_at = now() - interval '1 second'")
+        await asyncio.gather(*(house.jobs.sweep() for _ in range(4)))
+        await house.work.until(AnalysisRequested, 10)
+        attempts = await house.rows("SELECT attempt FROM jobs")
+        assert [row.attempt for row in attempts] == [2] * 5
+
+
+async def test_reports_that_waited_while_the_service_was_down_are_heard_before_leases_are_judged(open_house: Open) -> None:
+    async with open_house() as house:
+        work = await house.dispatched()
+        await house.tell(started(work))
+        await house.rows("UPDATE jobs SET lease_expires_at = now() - interval '1 hour'")
+    async with open_house(lease_seconds=5) as house:
+        await asyncio.sleep(0.2)  # several sweeps' time
+        await house.tell(completed(work))
+        assert (await house.state(work.job_id))["result"] == RESULT
+
+
+async def test_the_gauge_shows_open_jobs_by_state(house: House) -> None:
+    work = await house.dispatched()
+    await house.dispatched()
+    await house.tell(started(work))
+    await house.jobs.measure()
+    shown = {
+        state: REGISTRY.get_sample_value("yousync_audio_jobs", {"service": "audio", "state": state})
+        for state in ("queued", "dispatched", "running")
+    }
+    assert shown == {"queued": 0, "dispatched": 1, "running": 1}
