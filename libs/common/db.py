@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import text
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -119,11 +120,19 @@ class Database:
     async def check(self) -> None:
         """Raise `DatabaseUnavailable` unless the database answers now."""
         async with self.reading() as connection:
-            await connection.execute(text("SELECT 1"))
+            await connection.execute(sa.text("SELECT 1"))
 
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+async def move_identity_past(connection: AsyncConnection, table: sa.Table) -> None:
+    """Let the next `id` of `table` be higher than all there are, after rows were inserted with ids of their own."""
+    sequence = sa.cast(sa.func.pg_get_serial_sequence(table.name, "id"), REGCLASS)
+    highest = sa.func.max(table.c.id)
+    behind = highest > sa.func.coalesce(sa.func.pg_sequence_last_value(sequence), 0)
+    await connection.execute(sa.select(sa.func.setval(sequence, highest)).select_from(table).having(behind))
 
 
 class unavailable_as_ours:  # noqa: N801  (a context manager, used like a function)

@@ -8,11 +8,12 @@ from typing import Any
 from joserfc import jwt
 
 from libs.common.contracts.auth import UserRegistered
-from libs.common.db import Database, Transaction
+from libs.common.db import Database, Transaction, move_identity_past
 from libs.common.web.auth import AUDIENCE, Principal
 from services.auth import repository
 from services.auth.errors import AccountConflict, Deactivated, UnknownUser
 from services.auth.keys import ALGORITHM, SigningKeys
+from services.auth.models import USERS
 from services.auth.repository import Account
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer
@@ -122,6 +123,8 @@ class Accounts:
                 elif any(getattr(there, column) != value for column, value in wanted.columns.items()):
                     await repository.change(tx.connection, there.id, **wanted.columns)
                     updated += 1
+            if created:
+                await move_identity_past(tx.connection, USERS)
         return ImportCounts(created, updated, len(accounts) - created - updated)
 
 

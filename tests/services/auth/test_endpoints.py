@@ -189,6 +189,16 @@ async def test_importing_users_keeps_their_ids_and_twice_changes_nothing(
     assert (alice["id"], alice["full_name"]) == (1, "Alice Kim")
 
 
+async def test_the_next_account_gets_an_id_above_the_imported_ones(
+    client: httpx.AsyncClient, sign_in: SignIn, database_url: str
+) -> None:
+    admin = await sign_in("root@example.org", admin=True)
+    document = [{"id": 1_000_002, "email": "alice@example.org"}]
+    await client.post("/api/auth/dev-users", json=document, headers=admin)
+    bob = (await client.get("/api/auth/me", headers=await sign_in("bob@example.org"))).json()
+    assert bob["id"] == 1_000_003
+
+
 async def test_a_changed_user_is_updated(client: httpx.AsyncClient, sign_in: SignIn) -> None:
     admin = await sign_in("root@example.org", admin=True)
     await client.post("/api/auth/dev-users", json=TWO_USERS, headers=admin)
