@@ -1,0 +1,41 @@
+"""Which pages may call from a browser. Every answer carries the headers, errors too: without them a page sees no status."""
+
+import logging
+from collections.abc import Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.web import problems
+
+log = logging.getLogger(__name__)
+
+
+class Cors(CORSMiddleware):
+    """The given origins with credentials, all methods and headers. The outermost middleware."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        super().__init__(_Mishaps(app), allow_origins=origins, allow_credentials=True, allow_methods=["*"], allow_headers=["*"])
+
+
+class _Mishaps:
+    """Answers unexpected errors in here: Starlette would do so outside of all middlewares, hence without the headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            log.exception("unhandled error", exc_info=error, extra={"path": scope["path"]})
+            await problems.problem(500, "Internal Server Error", code="internal")(scope, receive, send)

@@ -1,0 +1,22 @@
+"""What endpoints depend on."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.gateway.health import PlatformHealth
+from services.gateway.openapi import PlatformSchema
+
+
+def _health(request: Request) -> PlatformHealth:
+    health: PlatformHealth = request.app.state.health
+    return health
+
+
+def _schema(request: Request) -> PlatformSchema:
+    schema: PlatformSchema = request.app.state.schema
+    return schema
+
+
+Health = Annotated[PlatformHealth, Depends(_health)]
+Schema = Annotated[PlatformSchema, Depends(_schema)]

@@ -1,0 +1,90 @@
+"""The composition root of gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from libs.common.background import background
+from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.factory import open_bus
+from libs.common.web.app import create_app
+from libs.common.web.server import run
+from services.gateway import endpoints
+from services.gateway.cors import Cors
+from services.gateway.health import PlatformHealth
+from services.gateway.history import Histories
+from services.gateway.hub import Hub
+from services.gateway.openapi import PlatformSchema
+from services.gateway.proxy import FORM_BYTES, Proxy
+from services.gateway.routes import BodySize, Service
+from services.gateway.settings import GatewaySettings
+from services.gateway.streams import Streams
+from services.gateway.upstream import Upstreams
+
+
+def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
+    """The app of gateway. A `bus` that is given is shared with others, who start and close it."""
+    the_bus = bus or open_bus(settings, name="gateway")
+    upstreams = Upstreams(
+        {
+            Service.AUTH: settings.auth_url,
+            Service.CATALOG: settings.catalog_url,
+            Service.AUDIO: settings.audio_url,
+            Service.NOTIFIER: settings.notifier_url,
+        },
+        service_key=settings.service_key.get_secret_value(),
+    )
+    hub = Hub(the_bus, Histories(upstreams), heartbeat_seconds=settings.heartbeat_seconds)
+    proxy = Proxy(
+        upstreams,
+        {
+            BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
+            BodySize.IMPORT: settings.max_import_bytes,
+            BodySize.SMALL: settings.max_body_bytes,
+        },
+        upstream_seconds=settings.upstream_seconds,
+        client_seconds=settings.client_seconds,
+    )
+
+    async def listen() -> None:
+        if bus is None:
+            await the_bus.start()
+        await hub.listen()
+
+    async def bus_check() -> None:
+        if not the_bus.connected:
+            raise BusUnavailable("the bus is not connected")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with background(listen(), hub.beat()):
+            yield
+        await hub.close()
+        if bus is None:
+            await the_bus.close()
+        await upstreams.close()
+
+    app = create_app(
+        "gateway",
+        settings,
+        title="YouSync",
+        routers=[endpoints.router],
+        lifespan=lifespan,
+        checks={"bus": bus_check},
+        own_schema=False,
+    )
+    app.router.default = proxy  # what no route above answers
+    app.add_middleware(Streams, hub=hub, max_streams=settings.max_streams)
+    app.add_middleware(Cors, origins=settings.origins)
+    app.state.stopping = (hub.stop,)
+    app.state.hub = hub
+    app.state.health = PlatformHealth(upstreams, the_bus)
+    app.state.schema = PlatformSchema(upstreams, endpoints.router.routes)
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = GatewaySettings()
+    run("gateway", settings, lambda: build(settings))

@@ -1,0 +1,121 @@
+"""One OpenAPI document over all services, of exactly those operations that this gateway lets through."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
+
+from services.gateway.routes import Service, route_of
+from services.gateway.upstream import Upstreams
+
+log = logging.getLogger(__name__)
+
+CACHE_SECONDS = 60.0  # a service that was updated shows its new routes after that
+CACHE_INCOMPLETE_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+
+TITLE, VERSION = "YouSync", "1.0.0"
+DESCRIPTION = "Dubbing practice: upload a take of a film's line, follow its analysis live, read how close it was."
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+
+
+def _stream_path(flow: str) -> dict[str, Any]:
+    return {
+        "get": {
+            "tags": ["analysis"],
+            "summary": "Follow the analysis of a take",
+            "description": "Server-sent events. Each frame is the whole state of the job; the stream ends behind `completed` "
+            "or `failed`. A client that reconnects with `Last-Event-ID` gets what it missed.",
+            "operationId": f"follow_{flow}_analysis",
+            "parameters": [
+                {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}},
+                {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "integer"}},
+            ],
+            "responses": {
+                "200": {"description": "The stream, also of an unknown job", "content": {"text/event-stream": {}}},
+                "503": {"description": "Too many open streams"},
+            },
+        }
+    }
+
+
+class PlatformSchema:
+    """Made when first asked for. A service that does not answer is left out, and the description says so."""
+
+    def __init__(self, upstreams: Upstreams, own_routes: Sequence[BaseRoute]) -> None:
+        self._upstreams = upstreams
+        self._own_routes = own_routes
+        self._document: dict[str, Any] = {}
+        self._valid_until = float("-inf")
+        self._making = asyncio.Lock()
+
+    async def document(self) -> dict[str, Any]:
+        """The merged document."""
+        async with self._making:
+            if time.monotonic() > self._valid_until:
+                parts = dict(zip(Service, await asyncio.gather(*map(self._fetch, Service)), strict=True))
+                self._document = self._merge(parts)
+                complete = all(part is not None for part in parts.values())
+                self._valid_until = time.monotonic() + (CACHE_SECONDS if complete else CACHE_INCOMPLETE_SECONDS)
+        return self._document
+
+    async def _fetch(self, service: Service) -> dict[str, Any] | None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                part = await self._upstreams.get_json(service, "/openapi.json")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            log.warning("a service does not show its routes", extra={"upstream": service, "error": repr(error)})
+            return None
+        return part if isinstance(part, dict) else None
+
+    def _merge(self, parts: dict[Service, dict[str, Any] | None]) -> dict[str, Any]:
+        missing = [service for service, part in parts.items() if part is None]
+        note = f"\n\nNot shown, because they do not answer at the moment: {', '.join(missing)}." if missing else ""
+        merged: dict[str, Any] = get_openapi(
+            title=TITLE, version=VERSION, description=DESCRIPTION + note, routes=self._own_routes
+        )
+        merged.setdefault("components", {})
+        for flow in ("scripts", "tokens"):
+            merged["paths"][f"/api/{flow}/analysis-progress/{{job_id}}"] = _stream_path(flow)
+        for service, part in parts.items():
+            if part is not None:
+                _add(merged, part, service)
+        return merged
+
+
+def _add(merged: dict[str, Any], part: dict[str, Any], service: Service) -> None:
+    """Add the public operations of `service`; its components get a prefix where another has the same name for another thing."""
+    renamed: dict[str, str] = {}
+    for kind, named in part.get("components", {}).items():
+        taken = merged["components"].setdefault(kind, {})
+        for name, definition in named.items():
+            if taken.get(name, definition) != definition:
+                renamed[f"#/components/{kind}/{name}"] = f"#/components/{kind}/{service.capitalize()}{name}"
+    for kind, named in part.get("components", {}).items():
+        for name, definition in named.items():
+            new = renamed.get(f"#/components/{kind}/{name}", name).rpartition("/")[2]
+            merged["components"][kind][new] = _with_references(definition, renamed)
+    for path, item in part.get("paths", {}).items():
+        route = route_of(path)
+        if route is None or route.service is not service:
+            continue
+        operations = merged["paths"].setdefault(path, {})
+        for method, operation in item.items():
+            if method in METHODS:
+                operations[method] = {"tags": [service.value], **_with_references(operation, renamed)}
+
+
+def _with_references(value: Any, renamed: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: renamed.get(item, item) if key == "$ref" and isinstance(item, str) else _with_references(item, renamed)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_references(item, renamed) for item in value]
+    return value

@@ -1,0 +1,64 @@
+"""Settings of gateway."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from libs.common.settings import BusSettings
+from libs.common.web.internal import InternalSettings
+
+MIB = 1024 * 1024
+
+
+def _comma_list(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+
+def _no_wildcard(value: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in value:
+        raise ValueError("name the origins: with credentials allowed, * would let every page act as its visitor")
+    return value
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list), BeforeValidator(_no_wildcard)]
+
+
+class GatewaySettings(BusSettings, InternalSettings):
+    """From the environment, prefix GATEWAY_; the services' addresses without it."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+    required_in_production = ("auth_url", "catalog_url", "audio_url", "notifier_url", "public_url")
+
+    # Nobody by default: who stands in front of the only public door must be named.
+    forwarded_allow_ips: str = Field("", validation_alias="FORWARDED_ALLOW_IPS")
+    # where the services answer: http://host:port or unix:/path/to.sock
+    auth_url: str = Field("http://127.0.0.1:8001", validation_alias="AUTH_URL")
+    catalog_url: str = Field("http://127.0.0.1:8002", validation_alias="CATALOG_URL")
+    audio_url: str = Field("http://127.0.0.1:8003", validation_alias="AUDIO_URL")
+    notifier_url: str = Field("http://127.0.0.1:8004", validation_alias="NOTIFIER_URL")
+    # how browsers reach this gateway; always an allowed origin
+    public_url: str = Field("http://127.0.0.1:8000", validation_alias="PUBLIC_URL")
+    # other pages that may call with credentials, comma separated: the web client, developed and deployed
+    cors_origins: Origins = ("http://localhost:3000", "https://yousync.link")
+
+    # Bytes that a request's body may have. `audio` enforces the exact size of a recording; here form data is counted in.
+    max_upload_bytes: int = Field(50 * MIB, ge=1)
+    max_import_bytes: int = Field(64 * MIB, ge=1)
+    max_body_bytes: int = Field(1 * MIB, ge=1)
+    # seconds of silence after which a service counts as hanging; synthesis, the slowest answer, stays well below
+    upstream_seconds: float = Field(60.0, gt=0)
+    # seconds that a client may stay silent within a body, or read nothing of an answer; mobile networks have gaps of 10 s
+    client_seconds: float = Field(30.0, gt=0)
+
+    # open event streams of one process; each costs about 15 KB
+    max_streams: int = Field(10_000, ge=1)
+    # seconds between comments on a stream, so that proxies on the way (the strictest cut after 30 s) keep it open
+    heartbeat_seconds: float = Field(15.0, gt=0)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """All origins whose pages may call."""
+        return (*self.cors_origins, self.public_url.rstrip("/"))

@@ -1,0 +1,328 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.common.bus.memory import MemoryBus
+from services.gateway.main import build
+from services.gateway.settings import GatewaySettings
+from tests.services.gateway.conftest import JOB, PATIENCE, SERVICE_KEY, Fake, FakeNotifier, NewGateway, serving
+
+PROGRESS = f"/api/scripts/analysis-progress/{JOB}"
+UNKNOWN_JOB = b'data: {"error":"Job not found"}\n\n'
+
+
+@dataclass
+class Client:
+    """A browser's end of a stream."""
+
+    response: httpx.Response
+    chunks: AsyncIterator[bytes]
+    text: bytearray = field(default_factory=bytearray)
+
+    async def frames(self, count: int) -> list[bytes]:
+        """All that was written, as soon as it is at least `count` frames (comments count)."""
+        async with asyncio.timeout(PATIENCE):
+            while self.text.count(b"\n\n") < count:
+                self.text += await anext(self.chunks)
+        return [bytes(frame) + b"\n\n" for frame in self.text.split(b"\n\n")[:-1]]
+
+    async def rest(self) -> bytes:
+        """All that was written, when the stream has ended."""
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in self.chunks:
+                self.text += chunk
+        return bytes(self.text)
+
+    async def ids(self, count: int) -> list[int]:
+        """The ids of the first frames."""
+        return ids(b"".join(await self.frames(count)))
+
+
+def ids(text: bytes) -> list[int]:
+    return [int(line[4:]) for line in text.split(b"\n") if line.startswith(b"id: ")]
+
+
+@asynccontextmanager
+async def open_stream(gateway: httpx.AsyncClient, path: str = PROGRESS, **headers: str) -> AsyncIterator[Client]:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with gateway.stream("GET", path, headers=given) as response:
+        assert response.status_code == 200
+        yield Client(response, response.aiter_raw())
+
+
+async def until_end(reader: asyncio.StreamReader) -> bytes:
+    """The rest of a chunked answer."""
+    text = bytearray()
+    while not text.endswith(b"\r\n0\r\n\r\n"):
+        text += await reader.read(1 << 20)
+    return bytes(text)
+
+
+async def test_the_headers_are_those_of_an_event_stream(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        headers = client.response.headers
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-cache", "no")
+
+
+async def test_a_frame_is_an_id_and_one_line_of_json_with_korean_unescaped(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell(progress=40)
+    async with open_stream(gateway) as client:
+        assert await client.frames(1) == [
+            f'id: 1\ndata: {{"job_id": "{JOB}", "status": "processing", "progress": 40, "message": "분석 중…", '
+            f'"result": null}}\n\n'.encode()
+        ]
+
+
+async def test_a_new_client_hears_the_newest_state_and_what_follows_up_to_the_final_frame(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        assert await client.ids(1) == [2]
+        await notifier.tell()
+        assert await client.ids(2) == [2, 3]
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("path", [PROGRESS, PROGRESS + "/", PROGRESS.replace("scripts", "tokens")])
+async def test_a_finished_job_is_its_final_frame_and_the_end(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, path: str
+) -> None:
+    await notifier.tell()
+    await notifier.tell(final=True)
+    async with open_stream(gateway, path) as client:
+        assert ids(await client.rest()) == [2]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"), [("0", [1, 2, 3]), ("1", [2, 3]), ("3", [3]), ("99", [3]), ("x", [3]), ("-1", [3])]
+)
+async def test_a_client_that_comes_back_hears_what_it_missed(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, last: str, expected: list[int]
+) -> None:
+    for _ in range(3):
+        await notifier.tell()
+    async with open_stream(gateway, Last_Event_ID=last) as client:
+        if last != "3":
+            assert await client.ids(len(expected)) == expected
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == ([] if last == "3" else expected) + [4]
+
+
+async def test_a_client_that_has_the_final_frame_hears_nothing_twice(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell(final=True)
+    async with open_stream(gateway, Last_Event_ID="1") as client:
+        assert await client.rest() == b""
+
+
+async def test_a_repeated_frame_is_written_once(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
+    first = await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        second = await notifier.tell()
+        for frame in (second, first, second):
+            await notifier.publish(frame)
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [1, 2, 3]
+
+
+async def test_what_the_bus_lost_is_read_from_notifier(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        await notifier.tell(heard=False)
+        await notifier.tell(heard=False)
+        await notifier.tell()
+        assert await client.ids(4) == [1, 2, 3, 4]
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [1, 2, 3, 4, 5]
+
+
+async def test_after_a_break_of_the_bus_streams_read_what_they_missed(
+    new_gateway: NewGateway, notifier: FakeNotifier, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, reconnected = bus.listen_frames, []
+
+    async def remember(handler: Any, *, on_reconnect: Any = None) -> Any:
+        reconnected.append(on_reconnect)
+        return await listen(handler, on_reconnect=on_reconnect)
+
+    monkeypatch.setattr(bus, "listen_frames", remember)
+    gateway = await new_gateway()
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        await notifier.tell(heard=False, final=True)
+        await reconnected[0]()
+        assert ids(await client.rest()) == [1, 2]
+
+
+async def test_all_clients_of_a_job_hear_the_same(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
+    await notifier.tell()
+    async with open_stream(gateway) as one, open_stream(gateway) as two, open_stream(gateway, PROGRESS[:-1] + "0"):
+        await one.frames(1)
+        await two.frames(1)
+        await notifier.tell(final=True)
+        assert await one.rest() == await two.rest()
+
+
+# Jobs that notifier does not know
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (PROGRESS, UNKNOWN_JOB),
+        (PROGRESS.replace("scripts", "tokens"), b'data: {"error": "Job not found"}\n\n'),
+        ("/api/scripts/analysis-progress/no-job", UNKNOWN_JOB),
+        ("/api/scripts/analysis-progress/%00", UNKNOWN_JOB),
+        (f"/api/scripts/analysis-progress/{JOB.upper()}", UNKNOWN_JOB),
+    ],
+)
+async def test_an_unknown_job_is_told_in_the_known_words(gateway: httpx.AsyncClient, path: str, expected: bytes) -> None:
+    async with open_stream(gateway, path) as client:
+        assert await client.rest() == expected
+
+
+async def test_a_job_that_only_audio_knows_is_shown_as_audio_tells_it(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake
+) -> None:
+    job = {"job_id": JOB, "status": "processing", "progress": 10, "message": "업로드 시작", "result": None}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    async with open_stream(gateway) as client:
+        (frame,) = await client.frames(1)
+        assert frame == b"data: " + json.dumps(job, ensure_ascii=False).encode() + b"\n\n"
+        assert audio.headers()["x-service-key"] == SERVICE_KEY
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [1]
+
+
+async def test_a_finished_job_that_only_audio_knows_ends_the_stream(gateway: httpx.AsyncClient, audio: Fake) -> None:
+    job = {"job_id": JOB, "status": "completed", "progress": 100, "message": "분석 완료", "result": {"a": 1}}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    async with open_stream(gateway) as client:
+        assert json.loads((await client.rest()).removeprefix(b"data: ")) == job
+
+
+@pytest.mark.parametrize("silent", ["notifier", "audio"])
+async def test_a_service_that_is_down_is_never_told_as_an_unknown_job(
+    gateway: httpx.AsyncClient,
+    fakes: dict[str, Fake],
+    silent: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.gateway.hub.RETRY_SECONDS", 0.05)
+    job = {"job_id": JOB, "status": "failed", "progress": 0, "message": "x", "result": None}
+    fakes["audio"].documents[f"/internal/jobs/{JOB}"] = job
+    fakes[silent].down = True
+    async with open_stream(gateway) as client:
+        async with asyncio.timeout(PATIENCE):
+            while len(fakes[silent].asked) < 3:
+                await asyncio.sleep(0.01)
+        fakes[silent].down = False
+        assert json.loads((await client.rest()).removeprefix(b"data: ")) == job
+
+
+# Many, slow, and ending
+
+
+async def test_a_quiet_stream_gets_comments(new_gateway: NewGateway, notifier: FakeNotifier) -> None:
+    gateway = await new_gateway(heartbeat_seconds=0.05)
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        frames = await client.frames(4)
+        assert frames[1:4] == [b": \n\n"] * 3
+
+
+async def test_a_client_that_reads_nothing_holds_up_nobody_and_gets_the_newest_later(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what the kernel holds is not the gateway's
+    connection.connect(("127.0.0.1", gateway.base_url.port))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1024)
+    writer.write(f"GET {PROGRESS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"id: 1\n")
+    async with open_stream(gateway) as healthy:
+        await healthy.frames(1)
+        for sequence in range(2, 30):
+            frame = await notifier.tell(progress=sequence, heard=False)
+            large = frame.model_copy(update={"data": {**frame.data, "message": "x" * 300_000}})
+            await notifier.publish(large)
+            assert (await healthy.ids(sequence))[-1] == sequence
+        await notifier.tell(final=True)
+        assert ids(await healthy.rest()) == list(range(1, 31))
+        async with asyncio.timeout(PATIENCE):
+            rest = ids(await until_end(reader))
+    assert rest[-1] == 30
+    assert len(rest) < 29
+    writer.close()
+
+
+async def test_more_streams_than_allowed_are_refused_until_one_ends(new_gateway: NewGateway, notifier: FakeNotifier) -> None:
+    gateway = await new_gateway(max_streams=1)
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        refused = await gateway.get(PROGRESS, headers={"Origin": "http://localhost:3000"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
+        assert refused.headers["access-control-allow-origin"] == "http://localhost:3000"
+        await notifier.tell(final=True)
+        await client.rest()
+    async with open_stream(gateway) as client:
+        assert ids(await client.rest()) == [2]
+
+
+async def test_other_methods_are_not_allowed(gateway: httpx.AsyncClient) -> None:
+    response = await gateway.post(PROGRESS)
+    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+
+
+async def test_nothing_is_kept_of_clients_that_left(settings: GatewaySettings, bus: MemoryBus, notifier: FakeNotifier) -> None:
+    app = build(settings, bus)
+    hub = app.state.hub
+    await notifier.tell()
+    async with serving(app, settings) as (url, _):
+        async with httpx.AsyncClient(base_url=url) as client, open_stream(client) as stream:
+            await stream.frames(1)
+            assert len(hub) == 1
+        async with asyncio.timeout(PATIENCE):
+            while len(hub):
+                await asyncio.sleep(0.01)
+        await hub._unbind_unused()
+        assert (hub._streams, hub._bound, hub._users.total()) == ({}, set(), 0)
+        assert not any(hub._beats)
+
+
+async def test_open_streams_end_as_soon_as_the_gateway_stops(
+    settings: GatewaySettings, bus: MemoryBus, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    loop = asyncio.get_running_loop()
+    patient = settings.model_copy(update={"shutdown_seconds": 60})
+    async with (
+        serving(build(settings, bus), patient) as (url, server),
+        httpx.AsyncClient(base_url=url) as client,
+        open_stream(client) as stream,
+    ):
+        await stream.frames(1)
+        began = loop.time()
+        server.stop()
+        assert ids(await stream.rest()) == [1]
+    assert loop.time() - began < 3
