@@ -1,0 +1,306 @@
+"""The worker between the queues and a scoring pool that the test plays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pytest
+
+from libs.common.background import background
+from libs.common.bus.base import BusUnavailable, Message
+from libs.common.bus.memory import MemoryBus
+from libs.common.bus.topology import AUDIO
+from libs.common.contracts.audio import (
+    AnalysisReport,
+    AnalysisReportCompleted,
+    AnalysisReportFailed,
+    AnalysisReportProgressed,
+    AnalysisReportStarted,
+    AnalysisRequested,
+    Priority,
+)
+from libs.common.contracts.base import event_type
+from libs.common.contracts.catalog import Word
+from services.analysis import texts
+from services.analysis.errors import AudioUnreadable, RecordingGone, ScoringTimedOut
+from services.analysis.scoring.script import ScriptWord
+from services.analysis.worker import Worker
+
+R = TypeVar("R", bound=AnalysisReport)
+
+PATIENCE = 10.0  # seconds until a test gives up waiting; nothing is measured with it
+SCORE = {"overall_score": 0.9}
+
+
+@dataclass
+class Pool:
+    """Plays the scoring pool: every take waits until the test lets it go on."""
+
+    size: int = 1
+    error: Exception | None = None
+    waits: bool = False
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    given: list[tuple[list[ScriptWord], float | None]] = field(default_factory=list)
+    running: int = 0
+
+    async def score(
+        self,
+        audio: Path,
+        words: Sequence[ScriptWord],
+        on_progress: Callable[[int, str], None],
+        *,
+        line_start: float | None,
+    ) -> dict[str, Any]:
+        self.given.append((list(words), line_start))
+        self.running += 1
+        try:
+            on_progress(60, "align")
+            if self.waits:
+                await self.may_end.wait()
+            if self.error is not None:
+                raise self.error
+            return SCORE
+        finally:
+            self.running -= 1
+
+
+class Store:
+    """Plays the object store."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    @asynccontextmanager
+    async def fetched(self, url: str) -> AsyncIterator[Path]:
+        if self.error is not None:
+            raise self.error
+        yield Path("take.wav")
+
+
+class Desk:
+    """The job's owner, who hears the reports, and the queues that the work is put into."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
+        self.reports: list[AnalysisReport] = []
+        self._news = asyncio.Condition()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def hear(self, message: Message) -> None:
+        model = event_type(message.type)
+        assert model is not None
+        report = model.model_validate_json(message.body)
+        assert isinstance(report, AnalysisReport)
+        async with self._news:
+            self.reports.append(report)
+            self._news.notify_all()
+
+    async def until(self, kind: type[R], count: int = 1) -> R:
+        """The `count`th report of this kind, when it has come."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def of(self, kind: type[R]) -> list[R]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+    def give(self, request: AnalysisRequested) -> "asyncio.Task[None]":
+        """Put work into its queue; the task ends when a worker has claimed it."""
+        key = f"analysis.requested.{request.priority.value}"
+        message = Message.of(request, source="/test", subject=request.job_id, routing_key=key)
+        task = asyncio.create_task(self.bus.publish(message))
+        self._sending.add(task)
+        return task
+
+
+def work(priority: Priority = Priority.HIGH, **changes: Any) -> AnalysisRequested:
+    values: dict[str, Any] = {
+        "job_id": uuid4().hex,
+        "priority": priority,
+        "attempt": 1,
+        "lease": uuid4().hex,
+        "lease_seconds": 30,
+        "deadline": datetime.now(UTC) + timedelta(minutes=10),
+        "audio_url": "http://127.0.0.1/take.wav",
+        "audio_uri": "file:///take.wav",
+        "media_type": "audio/wav",
+        "token_id": 3,
+        "script_id": 7,
+        "line_start": 10.0,
+        "line_end": 12.0,
+        "words": (Word(id=1, word="you", start_time=10.0, end_time=11.0, probability=0.8, mfcc=((1.0,) * 13,)),),
+    }
+    return AnalysisRequested(**{**values, **changes})
+
+
+@asynccontextmanager
+async def working(pool: Pool, store: Store | None = None, *, shutdown_seconds: float = 0.1) -> AsyncIterator[Desk]:
+    """A running worker; leaving the block stops it."""
+    bus = MemoryBus(retry_ladder=(0.05,))
+    await bus.start()
+    desk = Desk(bus)
+    await bus.consume(AUDIO, desk.hear)
+    worker = Worker(bus, pool, store or Store(), name="w", progress_seconds=0.01, shutdown_seconds=shutdown_seconds)
+    async with background(worker.run()):
+        yield desk
+    await bus.close()
+
+
+async def test_a_job_is_claimed_scored_and_reported() -> None:
+    pool, request = Pool(), work()
+    async with working(pool) as desk:
+        desk.give(request)
+        done = await desk.until(AnalysisReportCompleted)
+    assert done.result == {"status": "success", "result": SCORE}
+    assert isinstance(desk.reports[0], AnalysisReportStarted)
+    assert {(report.job_id, report.lease, report.worker) for report in desk.reports} == {(request.job_id, request.lease, "w")}
+    [(words, line_start)] = pool.given
+    assert line_start == 10.0
+    assert [(word.id, word.word, word.start_time, word.end_time) for word in words] == [(1, "you", 10.0, 11.0)]
+
+
+async def test_the_queue_is_told_when_the_job_is_claimed_not_when_it_is_done() -> None:
+    async with working(Pool(waits=True)) as desk:
+        await desk.give(work())
+        assert len(desk.of(AnalysisReportStarted)) == 1
+        assert desk.of(AnalysisReportCompleted) == []
+
+
+async def test_progress_is_reported_in_words_for_the_learner() -> None:
+    async with working(Pool(waits=True)) as desk:
+        desk.give(work())
+        report = await desk.until(AnalysisReportProgressed)
+        assert (report.progress, report.step) == (60, texts.STEPS["align"])
+
+
+async def test_a_long_job_keeps_its_lease_by_heartbeats() -> None:
+    async with working(Pool(waits=True)) as desk:
+        desk.give(work(lease_seconds=0.06))
+        last = await desk.until(AnalysisReportProgressed, 5)
+        assert last.progress == 60
+
+
+async def test_work_that_finds_no_slot_stays_where_another_worker_can_take_it() -> None:
+    pool = Pool(waits=True, size=1)
+    async with working(pool) as desk:
+        await desk.give(work())
+        for _ in range(5):
+            desk.give(work())
+        await asyncio.sleep(0.05)
+        assert (await desk.bus.depths())["analysis.work.high"] == 4  # one is in the worker's hand
+        assert len(desk.of(AnalysisReportStarted)) == 1
+        pool.may_end.set()
+        await desk.until(AnalysisReportCompleted, 6)
+
+
+async def test_as_many_jobs_run_as_the_pool_has_processes() -> None:
+    pool = Pool(waits=True, size=3)
+    async with working(pool) as desk:
+        for _ in range(5):
+            desk.give(work())
+        await desk.until(AnalysisReportStarted, 3)
+        await asyncio.sleep(0.05)
+        assert pool.running == 3
+        pool.may_end.set()
+        await desk.until(AnalysisReportCompleted, 5)
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_every_queue_is_served(priority: Priority) -> None:
+    async with working(Pool()) as desk:
+        desk.give(work(priority))
+        await desk.until(AnalysisReportCompleted)
+
+
+async def test_a_second_delivery_of_a_running_job_is_not_worked_on() -> None:
+    pool, request = Pool(waits=True, size=2), work()
+    async with working(pool) as desk:
+        await desk.give(request)
+        await desk.give(request)
+        assert len(desk.of(AnalysisReportStarted)) == 1
+        assert pool.running == 1
+
+
+async def test_a_job_that_nobody_waits_for_any_more_is_dropped() -> None:
+    pool = Pool()
+    async with working(pool) as desk:
+        await desk.give(work(deadline=datetime.now(UTC) - timedelta(seconds=1)))
+        desk.give(work())
+        await desk.until(AnalysisReportCompleted)
+    assert len(desk.of(AnalysisReportStarted)) == 1
+    assert len(pool.given) == 1
+
+
+@pytest.mark.parametrize(
+    ("pool_error", "store_error", "reason", "temporary", "message"),
+    [
+        (AudioUnreadable("x"), None, "audio_unreadable", False, texts.FAILURES["audio_unreadable"]),
+        (ScoringTimedOut("x"), None, "scoring_timed_out", True, texts.FAILURE),
+        (ZeroDivisionError("a bug"), None, "internal", True, texts.FAILURE),
+        (None, RecordingGone("x"), "recording_gone", False, texts.FAILURES["recording_gone"]),
+    ],
+)
+async def test_a_failure_is_reported_by_name_and_leaks_nothing(
+    pool_error: Exception | None, store_error: Exception | None, reason: str, temporary: bool, message: str
+) -> None:
+    async with working(Pool(error=pool_error), Store(store_error)) as desk:
+        desk.give(work())
+        report = await desk.until(AnalysisReportFailed)
+        assert (report.reason, report.temporary, report.message) == (reason, temporary, message)
+
+
+async def test_the_slot_of_a_failed_job_is_free_again() -> None:
+    async with working(Pool(error=ZeroDivisionError("a bug"))) as desk:
+        for _ in range(3):
+            desk.give(work())
+        await desk.until(AnalysisReportFailed, 3)
+
+
+async def test_a_result_waits_for_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.analysis.reporting.RETRY_SECONDS", 0.01)
+    pool = Pool(waits=True)
+    async with working(pool) as desk:
+        await desk.give(work())
+        publish, refused = desk.bus.publish, 0
+
+        async def away(message: Message) -> None:
+            nonlocal refused
+            refused += 1
+            if refused <= 3:
+                raise BusUnavailable("away")
+            await publish(message)
+
+        monkeypatch.setattr(desk.bus, "publish", away)
+        pool.may_end.set()
+        await desk.until(AnalysisReportCompleted)
+        assert refused > 3
+
+
+async def test_a_worker_that_stops_finishes_what_it_holds() -> None:
+    pool = Pool(waits=True)
+    async with working(pool, shutdown_seconds=PATIENCE) as desk:
+        await desk.give(work())
+        asyncio.get_running_loop().call_later(0.1, pool.may_end.set)
+    assert len(desk.of(AnalysisReportCompleted)) == 1
+
+
+async def test_a_worker_that_must_stop_gives_back_what_it_cannot_finish() -> None:
+    async with working(Pool(waits=True)) as desk:
+        await desk.give(work())
+    [report] = desk.of(AnalysisReportFailed)
+    assert (report.reason, report.temporary) == ("worker_stopping", True)
+
+
+async def test_work_that_waits_for_a_slot_goes_back_to_its_queue_when_the_worker_stops() -> None:
+    async with working(Pool(waits=True)) as desk:
+        await desk.give(work())
+        waiting = desk.give(work())
+        await asyncio.sleep(0.05)
+    with pytest.raises(BusUnavailable):  # the memory bus' way to say that nobody has finished with it
+        await waiting
+    assert len(desk.of(AnalysisReportStarted)) == 1
