@@ -26,3 +26,4 @@ REDELIVERED = Counter(
     ("service", "queue"),
 )
 CONNECTED = Gauge("yousync_bus_connected", "1 while the bus can publish and consume, else 0.", ("service",))
+DEPTH = Gauge("yousync_bus_queue_depth", "Messages that wait, by queue.", ("service", "queue"))
