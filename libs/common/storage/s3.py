@@ -25,6 +25,16 @@ _MISSING = {"NoSuchKey", "NotFound", "404"}  # HEAD has no body, so botocore kno
 logger = logging.getLogger(__name__)
 
 
+class _NotConnected:
+    """In the place of the client while there is none: services answer before their stores are there."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _unavailable()
+
+
+_NOT_CONNECTED = _NotConnected()
+
+
 class S3Storage:
     """`Storage` in one bucket, over one long-lived client."""
 
@@ -44,8 +54,8 @@ class S3Storage:
         self._create_bucket = create_bucket
         self._session = aioboto3.Session()
         self._clients = AsyncExitStack()
-        self._client: Any = None
-        self._signing_client: Any = None
+        self._client: Any = _NOT_CONNECTED
+        self._signing_client: Any = _NOT_CONNECTED
 
     async def start(self) -> None:
         """Open the client and look at the bucket; it is made when `create_bucket` was asked for. May be tried again."""
@@ -63,6 +73,7 @@ class S3Storage:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._client = self._signing_client = _NOT_CONNECTED
         await self._clients.aclose()
 
     async def check(self) -> None:

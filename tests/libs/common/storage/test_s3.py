@@ -179,3 +179,12 @@ async def test_missing_credentials_are_an_unavailable_store(s3: PrivateS3, monke
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(StorageUnavailable):
         await opened("bucket", s3.endpoint_url).start()
+
+
+async def test_a_store_that_is_not_connected_yet_is_unavailable(s3: PrivateS3) -> None:
+    storage = opened(BUCKET, s3.endpoint_url)
+    for call in (storage.check, lambda: storage.put("a", stream(b"x"), media_type="audio/wav"), lambda: storage.delete("a")):
+        with pytest.raises(StorageUnavailable):
+            await call()
+    with pytest.raises(StorageUnavailable):
+        await storage.signed_url("a", expires_in=HOUR)
