@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PROXIED = Counter("yousync_proxied_requests_total", "Requests passed on, by service and status", ["upstream", "status"])
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Form data around a file: boundaries, part headers. `audio` counts the file itself.
 FORM_BYTES = 64 * 1024
 # After an answer that came before the end of the request's body, what still arrives is read and dropped for so long:
@@ -56,6 +57,8 @@ class Proxy:
         route = route_of(scope["path"]) if scope["type"] == "http" else None
         if route is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
+        if scope["method"] not in METHODS:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(METHODS)})
         scope["state"]["route"] = route.name
         exchange = _Exchange(
             scope,

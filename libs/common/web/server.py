@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from libs.common.settings import Settings
@@ -65,7 +66,7 @@ class Server(uvicorn.Server):
 def run(service: str, settings: Settings, build: Callable[[], FastAPI]) -> None:
     """The main function of a service's own process: serve until SIGTERM or SIGINT."""
     configure_logging(service, level=settings.log_level)
-    asyncio.run(_serve(build(), settings))
+    uvloop.run(_serve(build(), settings))
 
 
 async def _serve(app: FastAPI, settings: Settings) -> None:

@@ -133,6 +133,13 @@ async def test_bytes_that_no_url_may_hold_are_refused(gateway: httpx.AsyncClient
     assert catalog.asked == []
 
 
+async def test_methods_that_change_the_connection_are_not_passed_on(gateway: httpx.AsyncClient, catalog: Fake) -> None:
+    for method in ("TRACE", "PROPFIND"):
+        head = await raw(gateway, f"{method} /api/actors HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert head.startswith(b"HTTP/1.1 405")
+    assert catalog.asked == []
+
+
 # Headers
 
 
