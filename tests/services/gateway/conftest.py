@@ -183,7 +183,8 @@ def notifier(fakes: dict[str, Fake], bus: MemoryBus) -> FakeNotifier:
 def settings(_served_fakes: dict[str, tuple[FastAPI, str]]) -> GatewaySettings:
     urls = {f"{name}_url": url for name, (_, url) in _served_fakes.items()}
     settings = GatewaySettings(environment="test", listen_port=0, service_key=SERVICE_KEY, shutdown_seconds=2)
-    return settings.model_copy(update=urls)
+    # Exact texts are compared: comments come only where a test asks for them.
+    return settings.model_copy(update={**urls, "heartbeat_seconds": 3600.0})
 
 
 NewGateway = Callable[..., Awaitable[httpx.AsyncClient]]
