@@ -1,0 +1,1 @@
+"""What can be practised: scenes (tokens), their lines (scripts), the words of a line, actors and where the films are."""

@@ -1,0 +1,50 @@
+"""What endpoints ask for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from libs.common.web.auth import Admin
+from services.catalog.errors import BadDocument, DocumentTooLarge
+from services.catalog.importing import Importer
+from services.catalog.repository import Page
+from services.catalog.schemas import Limit, Skip
+from services.catalog.service import Catalogue
+
+
+def _catalogue(request: Request) -> Catalogue:
+    catalogue: Catalogue = request.app.state.catalogue
+    return catalogue
+
+
+def _importer(request: Request) -> Importer:
+    importer: Importer = request.app.state.importer
+    return importer
+
+
+async def _import_document(request: Request, caller: Admin) -> bytes:
+    """The body, when an administrator sends it and it is not too long; a longer one is not read to its end."""
+    limit: int = request.app.state.settings.max_import_bytes
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise DocumentTooLarge(limit)
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > limit:
+                raise DocumentTooLarge(limit)
+    except ClientDisconnect as error:
+        raise BadDocument("the connection ended before the document did") from error
+    return bytes(content)
+
+
+def _page(skip: Skip = 0, limit: Limit = 100) -> Page:
+    return Page(skip, limit)
+
+
+CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
+ImporterDep = Annotated[Importer, Depends(_importer)]
+ImportDocument = Annotated[bytes, Depends(_import_document)]
+PageDep = Annotated[Page, Depends(_page)]

@@ -1,0 +1,80 @@
+"""What can go wrong in catalog, by name.
+
+YouSyncError
+├── TokenNotFound, ScriptNotFound, UrlNotFound     there is no such thing
+├── NoActorOfToken                                 the scene is linked to no actor
+├── BadDocument          an import document says something that cannot be; names the entry
+├── DocumentTooLarge     it has more bytes than are accepted
+└── ImportRunning        somebody else imports at this moment
+"""
+
+from libs.common.errors import Kind, YouSyncError
+
+
+class NotFound(YouSyncError):
+    """Nothing has this id."""
+
+    kind = Kind.NOT_FOUND
+
+
+class TokenNotFound(NotFound):
+    """No scene has this id."""
+
+    code = "token_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Token not found")
+
+
+class ScriptNotFound(NotFound):
+    """No line has this id."""
+
+    code = "script_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Script not found")
+
+
+class UrlNotFound(NotFound):
+    """No scene is cut from this film."""
+
+    code = "url_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("URL not found")
+
+
+class NoActorOfToken(NotFound):
+    """The scene is linked to no actor, so nothing is related to it."""
+
+    code = "no_actor_of_token"
+
+    def __init__(self) -> None:
+        super().__init__("해당 토큰과 연결된 배우를 찾을 수 없습니다.")
+
+
+class BadDocument(YouSyncError):
+    """The import document cannot be taken; `detail` names the first entry that is wrong. Nothing was changed."""
+
+    kind = Kind.UNPROCESSABLE
+    code = "bad_document"
+
+
+class DocumentTooLarge(YouSyncError):
+    """The import document has too many bytes."""
+
+    kind = Kind.TOO_LARGE
+    code = "document_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"an import document may have {limit} bytes; split it by scenes")
+
+
+class ImportRunning(YouSyncError):
+    """One import at a time: two could each be right and together wrong."""
+
+    kind = Kind.CONFLICT
+    code = "import_running"
+
+    def __init__(self) -> None:
+        super().__init__("another import is running, please try again when it has finished")

@@ -1,0 +1,8 @@
+"""How names are compared: without case, and however a keyboard composes its letters."""
+
+import unicodedata
+
+
+def fold(text: str) -> str:
+    """`text` for comparing: Unicode NFC (a Mac may type 한 as three letters), case-folded, without surrounding space."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).strip()

@@ -1,0 +1,72 @@
+"""Composition root of catalog."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from libs.common.background import background, eventually
+from libs.common.bus.base import Bus
+from libs.common.bus.factory import open_bus
+from libs.common.db import Database
+from libs.common.outbox.relay import Relay
+from libs.common.storage.factory import open_storage
+from libs.common.web.app import create_app
+from libs.common.web.auth import verifier_for
+from libs.common.web.server import run
+from services.catalog.endpoints import (
+    actors_router,
+    import_router,
+    internal_router,
+    scripts_router,
+    tokens_router,
+    urls_router,
+)
+from services.catalog.importing import Importer
+from services.catalog.service import Catalogue
+from services.catalog.settings import CatalogSettings
+from services.catalog.storage import SceneObjects
+
+SERVICE = "catalog"
+
+
+def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
+    """The app. `bus` is given, and started and closed by its owner, where several services share a process."""
+    database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
+    storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
+    objects = SceneObjects(storage)
+    owns_bus = bus is None
+    bus = bus or open_bus(settings, name=SERVICE)
+    relay = Relay(database, bus, service=SERVICE)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connecting = [eventually(storage.start, what="opening the object storage")]
+        if owns_bus:
+            connecting.append(eventually(bus.start, what="connecting to the broker"))
+        async with background(relay.run(), *connecting):
+            yield
+        if owns_bus:
+            await bus.close()
+        await storage.close()
+        await database.close()
+
+    app = create_app(
+        SERVICE,
+        settings,
+        title="YouSync catalog",
+        routers=[actors_router, tokens_router, scripts_router, urls_router, import_router, internal_router],
+        lifespan=lifespan,
+        # Not the broker: the catalogue is read without it, events wait in the outbox.
+        checks={"database": database.check, "storage": storage.check},
+    )
+    app.state.catalogue = Catalogue(database, objects)
+    app.state.importer = Importer(database, objects)
+    app.state.verifier = verifier_for(settings)
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = CatalogSettings()
+    run(SERVICE, settings, lambda: build(settings))

@@ -1,0 +1,139 @@
+"""What goes over catalog's wire; the shapes are those of the service that this one replaces."""
+
+from typing import Annotated, Any, Self
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from services.catalog import importing, service
+
+MAX_SKIP = 2**31 - 1
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+SearchText = Annotated[str, Path(max_length=200), AfterValidator(_storable)]
+Address = Annotated[str, Field(max_length=2048), AfterValidator(_storable)]
+Skip = Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave out from the beginning")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Actor(_Shape):
+    """An actor."""
+
+    name: str
+    id: int
+
+
+class Token(_Shape):
+    """A scene. Times are seconds into the film."""
+
+    token_name: str
+    actor_name: str
+    category: str | None
+    start_time: float
+    end_time: float
+    s3_textgrid_url: str | None
+    s3_pitch_url: str | None
+    s3_bgvoice_url: str | None
+    thumbnail_url: str | None
+    youtube_url: str
+    view_count: int
+    id: int
+
+
+class Word(_Shape):
+    """A word of a line. Times are seconds into the film."""
+
+    script_id: int
+    start_time: float | None
+    end_time: float | None
+    word: str | None
+    probability: float | None
+    id: int
+
+
+class Script(_Shape):
+    """A line. Times are seconds into the film."""
+
+    token_id: int
+    start_time: float
+    end_time: float
+    script: str
+    translation: str | None
+    id: int
+    words: list[Word]
+
+
+class TokenDetail(Token):
+    """A scene with all that its page shows."""
+
+    bgvoice_url: str | None = Field(description="The background sound, to be fetched within 15 minutes")
+    pitch: Any = Field(description='The melody, `[{"time": seconds, "hz": number or null}, ..]`, or null')
+    scripts: list[Script]
+
+    @classmethod
+    def of(cls, detail: service.TokenDetail) -> Self:
+        """From the use case's answer."""
+        return cls(
+            **Token.model_validate(detail.token).model_dump(),
+            bgvoice_url=detail.bgvoice_url,
+            pitch=detail.pitch,
+            scripts=[Script.model_validate(script) for script in detail.scripts],
+        )
+
+
+class Viewed(BaseModel):
+    """How often a scene was viewed, this time included."""
+
+    token_id: int
+    view_count: int
+
+
+class UrlCheck(BaseModel):
+    """Which film."""
+
+    youtube_url: Address
+
+
+class UrlKnown(BaseModel):
+    """Whether there are scenes of it."""
+
+    exists: bool
+
+
+class ImportCounts(_Shape):
+    """What happened to the entries of one kind."""
+
+    created: int
+    updated: int
+    unchanged: int
+    removed: int = Field(description="Aliases, actors of a scene and words that an entry does not have any more")
+
+
+class ImportReport(BaseModel):
+    """What an import did."""
+
+    urls: ImportCounts
+    actors: ImportCounts
+    aliases: ImportCounts
+    tokens: ImportCounts
+    token_actors: ImportCounts
+    scripts: ImportCounts
+    words: ImportCounts
+    pitch: ImportCounts
+    ignored: list[str] = Field(description="Keys of the document that nobody reads")
+
+    @classmethod
+    def of(cls, report: importing.Report) -> Self:
+        """From the use case's answer."""
+        counts = {kind: ImportCounts.model_validate(each) for kind, each in report.counts.items()}
+        return cls(**counts, ignored=report.ignored)

@@ -1,0 +1,16 @@
+"""Settings of catalog."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from libs.common.settings import BusSettings, DatabaseSettings, StorageSettings, VerifierSettings
+from libs.common.web.internal import InternalSettings
+
+
+class CatalogSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, InternalSettings):
+    """From the environment, prefix CATALOG_."""
+
+    model_config = SettingsConfigDict(env_prefix="CATALOG_")
+
+    # bytes of an import document, which is parsed in memory: 64 MiB take about half a gigabyte while it runs
+    max_import_bytes: int = Field(64 * 1024 * 1024, ge=1)
