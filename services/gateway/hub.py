@@ -179,9 +179,9 @@ class Hub:
             stream.close()
 
     async def _bind(self, partition: int) -> bool:
-        """Whether frames of `partition` are heard from now on."""
+        """Whether frames of `partition` are heard from now on. A bus that is away remembers the binding, but hears nothing."""
         if partition in self._bound:
-            return True
+            return self._bus.connected
         try:
             async with asyncio.timeout(BIND_SECONDS), self._binding:
                 if partition not in self._bound and self._listener is not None:
@@ -189,7 +189,7 @@ class Hub:
                     self._bound.add(partition)
         except (BusUnavailable, TimeoutError):
             pass
-        return partition in self._bound
+        return partition in self._bound and self._bus.connected
 
     async def _unbind_unused(self) -> None:
         """Not at once when the last stream leaves: with 256 partitions the next one to join often needs it again."""

@@ -87,7 +87,8 @@ class Proxy:
             await exchange.refuse(problems.problem(problems.STATUS[error.kind], error.detail, code=error.code, headers=retry))
         except TimeoutError:
             await exchange.refuse(exchange.timeout_problem())
-        PROXIED.labels(route.service, str(exchange.status)).inc()
+        finally:
+            PROXIED.labels(route.service, str(exchange.status)).inc()
 
 
 class _Exchange:
@@ -183,6 +184,7 @@ class _Exchange:
     async def _end(self) -> None:
         if not self._body_read.is_set():
             await self._linger()
+        self._patience = None  # the client is told to leave now: that ends nothing any more
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _linger(self) -> None:

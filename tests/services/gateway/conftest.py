@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from libs.common.bus.base import PARTITIONS
+from libs.common.bus.base import PARTITIONS, Bus
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts.notifier import Frame, job_channel, partition_of
 from libs.common.settings import Settings
@@ -120,7 +120,7 @@ def catalog(fakes: dict[str, Fake]) -> Fake:
 class FakeNotifier:
     """Keeps frames as the real one does, and tells them on the bus."""
 
-    def __init__(self, fake: Fake, bus: MemoryBus) -> None:
+    def __init__(self, fake: Fake, bus: Bus) -> None:
         self.fake = fake
         self._bus = bus
         self._frames: dict[str, list[Frame]] = {}

@@ -1,18 +1,21 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from libs.common.bus.factory import open_bus
 from libs.common.bus.memory import MemoryBus
 from services.gateway.main import build
 from services.gateway.settings import GatewaySettings
 from tests.services.gateway.conftest import JOB, PATIENCE, SERVICE_KEY, Fake, FakeNotifier, NewGateway, serving
+from yousync.local.rabbitmq import PrivateRabbitMQ
 
 PROGRESS = f"/api/scripts/analysis-progress/{JOB}"
 UNKNOWN_JOB = b'data: {"error":"Job not found"}\n\n'
@@ -172,6 +175,56 @@ async def test_after_a_break_of_the_bus_streams_read_what_they_missed(
         assert ids(await client.rest()) == [1, 2]
 
 
+async def test_a_stream_that_opens_while_the_bus_is_away_still_tells_what_happens(
+    settings: GatewaySettings, notifier: FakeNotifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.hub.RETRY_SECONDS", 0.02)
+    await notifier.tell()
+    async with (
+        serving(build(settings, MemoryBus()), settings) as (url, _),
+        httpx.AsyncClient(base_url=url) as gateway,
+        open_stream(gateway) as client,
+    ):
+        await client.frames(1)
+        await notifier.tell(heard=False)
+        await client.frames(2)
+        await notifier.tell(heard=False, final=True)
+        assert ids(await client.rest()) == [1, 2, 3]
+
+
+async def test_over_a_real_broker_frames_arrive_also_after_it_was_away(
+    settings: GatewaySettings, notifier: FakeNotifier, rabbitmq: PrivateRabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = settings.model_copy(update={"broker_url": SecretStr(rabbitmq.amqp_url)})
+    gateways_bus = open_bus(own, name="gateway")
+    monkeypatch.setattr("services.gateway.main.open_bus", lambda *_, **__: gateways_bus)
+    others_bus = open_bus(own, name="notifier")
+    await others_bus.start()
+    real = FakeNotifier(notifier.fake, others_bus)
+    monkeypatch.setattr(notifier, "history", real.history)
+    await real.tell()
+    async with (
+        serving(build(own), own) as (url, _),
+        httpx.AsyncClient(base_url=url) as gateway,
+        open_stream(gateway) as client,
+    ):
+        await client.frames(1)
+        await eventually(lambda: gateways_bus.connected)
+        await real.tell()
+        assert await client.ids(2) == [1, 2]
+        gateways_bus._consuming.drop("a test pulls the plug")  # type: ignore[attr-defined]
+        await real.tell(final=True)
+        assert ids(await client.rest()) == [1, 2, 3]
+    await others_bus.close()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 async def test_all_clients_of_a_job_hear_the_same(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
     await notifier.tell()
     async with open_stream(gateway) as one, open_stream(gateway) as two, open_stream(gateway, PROGRESS[:-1] + "0"):
@@ -231,9 +284,7 @@ async def test_a_service_that_is_down_is_never_told_as_an_unknown_job(
     fakes["audio"].documents[f"/internal/jobs/{JOB}"] = job
     fakes[silent].down = True
     async with open_stream(gateway) as client:
-        async with asyncio.timeout(PATIENCE):
-            while len(fakes[silent].asked) < 3:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(fakes[silent].asked) >= 3)
         fakes[silent].down = False
         assert json.loads((await client.rest()).removeprefix(b"data: ")) == job
 
@@ -302,9 +353,7 @@ async def test_nothing_is_kept_of_clients_that_left(settings: GatewaySettings, b
         async with httpx.AsyncClient(base_url=url) as client, open_stream(client) as stream:
             await stream.frames(1)
             assert len(hub) == 1
-        async with asyncio.timeout(PATIENCE):
-            while len(hub):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not len(hub))
         await hub._unbind_unused()
         assert (hub._streams, hub._bound, hub._users.total()) == ({}, set(), 0)
         assert not any(hub._beats)
