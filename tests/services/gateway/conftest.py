@@ -1,6 +1,8 @@
 """A gateway on a loopback port with an in-memory bus, and stand-ins for the services behind it."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,6 +52,7 @@ class Fake:
     app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
     asked: list[Scope] = field(default_factory=list)
     documents: dict[str, Any] = field(default_factory=dict)  # JSON by path
+    channels: Callable[[str, int], Any] | None = None  # a history by channel and sequence
     down: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,10 +60,16 @@ class Fake:
             self.asked.append(scope)
         if self.app is not None and not scope["path"].startswith("/internal"):
             return await self.app(scope, receive, send)
-        document = self.documents.get(scope["path"])
+        document = self.find(scope["path"], scope["query_string"].decode())
         status = 503 if self.down else 404 if document is None else 200
         await answer(send, status, httpx.Response(status, json=document).content, (b"content-type", b"application/json"))
         return None
+
+    def find(self, path: str, query: str) -> Any:
+        """The document at `path`, or None."""
+        if self.channels is not None and path.startswith("/internal/channels/"):
+            return self.channels(path.split("/")[3], int(query.removeprefix("after=")))
+        return self.documents.get(path)
 
     def headers(self) -> dict[str, str]:
         """Those of the last request."""
@@ -82,6 +91,38 @@ async def read_body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if not message.get("more_body"):
             return bytes(body)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what arrived."""
+    body = await read_body(receive)
+    seen = {
+        "method": scope["method"],
+        "target": (scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")).decode(),
+        "body": hashlib.sha256(body).hexdigest(),
+        "length": len(body),
+    }
+    await answer(send, 200, json.dumps(seen).encode(), (b"content-type", b"application/json"), (b"x-own", b"1"))
+
+
+def port_of(gateway: httpx.AsyncClient) -> int:
+    port = gateway.base_url.port
+    assert port is not None
+    return port
+
+
+async def connect(gateway: httpx.AsyncClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port_of(gateway))
+
+
+async def raw(gateway: httpx.AsyncClient, request: bytes) -> bytes:
+    """What the gateway answers to bytes that no decent client would send, up to the end of the answer's head."""
+    reader, writer = await connect(gateway)
+    writer.write(request)
+    async with asyncio.timeout(PATIENCE):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return head
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +165,7 @@ class FakeNotifier:
         self.fake = fake
         self._bus = bus
         self._frames: dict[str, list[Frame]] = {}
-        fake.app = None
+        fake.channels = self.history
 
     async def tell(self, job_id: str = JOB, *, progress: int = 50, final: bool = False, heard: bool = True) -> Frame:
         """Store the next frame of a job and publish it, unless the bus loses it."""
@@ -134,7 +175,6 @@ class FakeNotifier:
         data = {"job_id": job_id, "status": status, "progress": progress, "message": "분석 중…", "result": None}
         frame = Frame(channel=channel, sequence=len(frames) + 1, final=final, data=data)
         frames.append(frame)
-        self.fake.documents[f"/internal/channels/{channel}/frames"] = {}
         if heard:
             await self.publish(frame)
         return frame
@@ -143,6 +183,7 @@ class FakeNotifier:
         await self._bus.publish_frame(partition_of(frame.channel, PARTITIONS), frame.model_dump_json().encode())
 
     def history(self, channel: str, after: int) -> dict[str, Any]:
+        """What the real one answers."""
         frames = self._frames.get(channel, [])
         return {
             "channel": channel,
@@ -163,20 +204,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
 
 @pytest.fixture
 def notifier(fakes: dict[str, Fake], bus: MemoryBus) -> FakeNotifier:
-    fake = fakes["notifier"]
-    notifier = FakeNotifier(fake, bus)
-
-    class Histories(dict[str, Any]):
-        """The channels' histories, as documents."""
-
-        def get(self, path: str, default: Any = None) -> Any:
-            if not path.startswith("/internal/channels/"):
-                return super().get(path, default)
-            after = int(fake.asked[-1]["query_string"].partition(b"=")[2])
-            return notifier.history(path.split("/")[3], after)
-
-    fake.documents = Histories({"/health/ready": {}})
-    return notifier
+    return FakeNotifier(fakes["notifier"], bus)
 
 
 @pytest.fixture(scope="session")

@@ -201,7 +201,6 @@ async def test_over_a_real_broker_frames_arrive_also_after_it_was_away(
     others_bus = open_bus(own, name="notifier")
     await others_bus.start()
     real = FakeNotifier(notifier.fake, others_bus)
-    monkeypatch.setattr(notifier, "history", real.history)
     await real.tell()
     async with (
         serving(build(own), own) as (url, _),
