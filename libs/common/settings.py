@@ -6,9 +6,9 @@ Kubernetes mount them). Production refuses to start with a default that is only 
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 Environment = Literal["development", "test", "production"]
@@ -23,6 +23,9 @@ def _strong_enough(value: SecretStr) -> SecretStr:
 
 
 StrongSecret = Annotated[SecretStr, AfterValidator(_strong_enough)]
+
+
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
@@ -75,6 +78,18 @@ class Settings(BaseSettings):
         alias = cls.model_fields[field].validation_alias
         prefix: Any = cls.model_config.get("env_prefix", "")
         return alias if isinstance(alias, str) else f"{prefix}{field}".upper()
+
+
+def load(kind: type[S]) -> S:
+    """The settings of a process that is about to start. It ends with a line per fault when they are not right."""
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            names = [kind._outside_name(str(n)) if n in kind.model_fields else str(n) for n in fault["loc"]]
+            faults.append(": ".join([*names, fault["msg"].removeprefix("Value error, ")]))
+        raise SystemExit("\n".join([f"cannot start with these settings ({kind.__name__}):", *faults])) from None
 
 
 class BusSettings(Settings):

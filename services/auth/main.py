@@ -10,6 +10,7 @@ from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
+from libs.common.settings import load
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
 from libs.common.web.server import run
@@ -59,5 +60,5 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = AuthSettings()
+    settings = load(AuthSettings)
     run(SERVICE, settings, lambda: build(settings))

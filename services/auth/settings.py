@@ -1,8 +1,8 @@
 """Settings of auth."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, TokenSettings
@@ -29,10 +29,11 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings):
     # who is an administrator, whatever the users table says: a@example.org,b@example.org
     admin_emails: Annotated[frozenset[str], NoDecode, BeforeValidator(_comma_list)] = frozenset()
 
-    @model_validator(mode="after")
-    def _refuse_development_login_in_production(self) -> Self:
-        if self.environment == "production" and self.development_login:
+    @field_validator("development_login")
+    @classmethod
+    def _refuse_in_production(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("environment") == "production":
             raise ValueError(
                 "AUTH_DEVELOPMENT_LOGIN=true signs anybody in as anybody; ENVIRONMENT=production refuses to start with it"
             )
-        return self
+        return value

@@ -30,7 +30,7 @@ from services.catalog.references import Resolved, resolve
 from services.catalog.service import snapshot_fields
 from services.catalog.storage import SceneObjects
 
-BATCH = 500  # lines or entries at a time: bounds the memory for stored rows and events, costs no speed
+BATCH = 100  # lines or entries at a time: bounds the memory, and how long other requests wait for the processor
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -10,6 +10,7 @@ from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
+from libs.common.settings import load
 from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
@@ -68,5 +69,5 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = CatalogSettings()
+    settings = load(CatalogSettings)
     run(SERVICE, settings, lambda: build(settings))

@@ -22,6 +22,8 @@ def test_production_starts_with_everything_set() -> None:
 def test_production_refuses_to_start_with_development_sign_in() -> None:
     with pytest.raises(ValidationError, match="AUTH_DEVELOPMENT_LOGIN=true signs anybody in as anybody"):
         AuthSettings(**PRODUCTION, development_login=True)
+    with pytest.raises(ValidationError, match="AUTH_DEVELOPMENT_LOGIN=true"):
+        AuthSettings(environment="production", development_login=True)
 
 
 @pytest.mark.parametrize(
