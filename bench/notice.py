@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import aio_pika
+import uvloop
 
 from libs.common.bus.base import Message
 from libs.common.bus.memory import MemoryBus
@@ -100,9 +101,8 @@ def note(reported: Reported, message_type: str, body: bytes, when: float) -> Non
 
 def show(name: str, lags: list[float]) -> None:
     cuts = statistics.quantiles(lags, n=100)
-    print(
-        f"{name:<9} {len(lags)} jobs: p50 {cuts[49]:.1f} ms, p90 {cuts[89]:.1f} ms, p99 {cuts[98]:.1f} ms, max {max(lags):.1f} ms"
-    )
+    figures = f"p50 {cuts[49]:.1f}, p90 {cuts[89]:.1f}, p99 {cuts[98]:.1f}, max {max(lags):.1f} ms"
+    print(f"{name:<9} {len(lags)} jobs, report to frame: {figures}")
 
 
 async def main() -> None:
@@ -117,4 +117,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

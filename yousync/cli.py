@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -152,7 +153,7 @@ def _options() -> Options:
 def _run(what: Coroutine[Any, Any, None]) -> None:
     configure_logging("yousync", level=_options().log_level)
     try:
-        asyncio.run(what)
+        uvloop.run(what)
     except (ClientError, LocalServerError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
