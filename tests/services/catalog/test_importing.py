@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.contracts.catalog import ScriptUpdated
@@ -181,11 +182,12 @@ async def test_an_empty_document_is_fine(import_document: Import) -> None:
     assert counts(await import_document({}), "created") == {}
 
 
-async def test_the_sample_catalogue_can_be_imported_twice(client: httpx.AsyncClient, database: AsyncEngine) -> None:
+async def test_the_sample_catalogue_can_be_imported_twice(
+    app: FastAPI, client: httpx.AsyncClient, database: AsyncEngine
+) -> None:
     """It is larger than these tests allow over HTTP, so it goes to the use case."""
-    importer = client._transport.app.state.importer  # type: ignore[attr-defined]
     content = SAMPLES.read_bytes()
-    first, second = await importer.run(content), await importer.run(content)
+    first, second = await app.state.importer.run(content), await app.state.importer.run(content)
     document = json.loads(content)
     for kind in ("urls", "actors", "tokens", "token_actors", "scripts", "words", "pitch"):
         assert first.counts[kind].created == second.counts[kind].unchanged == len(document[kind])
@@ -194,7 +196,7 @@ async def test_the_sample_catalogue_can_be_imported_twice(client: httpx.AsyncCli
     assert (await client.get("/api/scripts/3")).json()["script"] == script["script"]
 
 
-async def test_more_lines_than_a_batch_are_all_written_and_published(client: httpx.AsyncClient, database: AsyncEngine) -> None:
+async def test_more_lines_than_a_batch_are_all_written_and_published(app: FastAPI, database: AsyncEngine) -> None:
     number = 2 * BATCH + 7
     document = {
         "urls": ["https://youtu.be/x"],
@@ -204,7 +206,7 @@ async def test_more_lines_than_a_batch_are_all_written_and_published(client: htt
         ],
         "words": [{"script_id": i, "word": "w"} for i in range(1, number + 1)],
     }
-    report = await client._transport.app.state.importer.run(json.dumps(document).encode())  # type: ignore[attr-defined]
+    report = await app.state.importer.run(json.dumps(document).encode())
     assert report.counts["scripts"].created == report.counts["words"].created == number
     subjects = [subject for _, subject in await events(database)]
     assert len(set(subjects)) == number
