@@ -4,6 +4,7 @@ SQLAlchemy Core on asyncpg: statements are built from tables, rows become the re
 an ORM is not used, because every use case here is a handful of explicit statements and each costs a learner milliseconds.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,9 +34,10 @@ class DatabaseUnavailable(Unavailable):
 class Transaction:
     """One open transaction. Leaving the block commits, an exception rolls back; no network call belongs inside."""
 
-    def __init__(self, connection: AsyncConnection, source: str) -> None:
+    def __init__(self, connection: AsyncConnection, *, source: str, sender: str) -> None:
         self.connection = connection
         self._source = source
+        self._sender = sender
         self._outgoing: list[Message] = []
         self.published = False  # whether anything is in the outbox because of this transaction
 
@@ -54,7 +56,7 @@ class Transaction:
     async def flush(self) -> None:
         """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events."""
         if self._outgoing:
-            await writer.write(self.connection, self._outgoing)
+            await writer.write(self.connection, self._outgoing, sender=self._sender)
             self._outgoing.clear()
             self.published = True
 
@@ -68,6 +70,7 @@ class Database:
 
     def __init__(self, url: str, *, source: str, pool_size: int = 20) -> None:
         self._source = source
+        self.sender = secrets.token_hex(8)  # tells its own commits from those of other processes
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -87,7 +90,7 @@ class Database:
         """A transaction that commits with its outbox rows when the block ends without an exception."""
         with unavailable_as_ours():
             async with self.engine.begin() as connection:
-                tx = Transaction(connection, self._source)
+                tx = Transaction(connection, source=self._source, sender=self.sender)
                 yield tx
                 await tx.flush()
         if tx.published:

@@ -36,6 +36,7 @@ POLL_SECONDS = 5.0  # a hint can get lost with its connection; this bounds the d
 RETRY_SECONDS = 1.0
 RETENTION_DAYS = 7  # sent rows are kept for tracing, then swept
 SWEEP_BATCH = 10_000
+UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Relay:
         self._service = service
         self._poll_seconds = poll_seconds
         self._hint = asyncio.Event()
+        self._hints = 0
+        self._look = True  # whether the table may hold something that was not seen
         self._in_flight: set[int] = set()
         self._busy_subjects: set[str] = set()
         self._confirmed: list[int] = []
@@ -62,6 +65,8 @@ class Relay:
 
     def wake(self) -> None:
         """There is something new in the outbox."""
+        self._hints += 1
+        self._look = True
         self._hint.set()
 
     async def run(self) -> None:
@@ -79,31 +84,39 @@ class Relay:
 
     async def _hold_lease_and_relay(self) -> None:
         async with self._database.lasting_connection() as connection:
-            while not (await connection.execute(sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY)))).scalar_one():
+            taken = sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))
+            while not (await connection.execute(taken)).scalar_one():  # noqa: ASYNC110  (no event tells that it is free)
                 await asyncio.sleep(RETRY_SECONDS)
             driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
-            await driver.add_listener(NOTIFY_CHANNEL, lambda *_: self._hint.set())
+            await driver.add_listener(NOTIFY_CHANNEL, self._notified)
             log.info("this process relays the outbox")
             clock = asyncio.get_running_loop().time
-            look_after = 0.0
+            clean_after = 0.0
+            self._look = True
             while True:
                 self._hint.clear()
                 await self._mark_confirmed(connection)
-                started = await self._start_publishing(connection)
-                if clock() > look_after:
+                started = self._look and await self._start_publishing(connection)
+                if clock() > clean_after:
                     await self._sweep(connection)
                     await self._measure(connection)
-                    look_after = clock() + self._poll_seconds
+                    clean_after = clock() + self._poll_seconds
+                    self._look = True
                 if not started:
                     # not wait_for: before Python 3.12 it loses a cancellation that comes together with the hint
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._poll_seconds):
                             await self._hint.wait()
 
+    def _notified(self, connection: object, process: int, channel: str, sender: str) -> None:
+        if sender != self._database.sender:  # its commits have woken this relay already
+            self.wake()
+
     async def _start_publishing(self, connection: AsyncConnection) -> bool:
         room = WINDOW - len(self._in_flight)
         if room <= 0:
             return False
+        self._look, hints = False, self._hints
         unsent = sa.select(OUTBOX).where(OUTBOX.c.sent_at.is_(None)).order_by(OUTBOX.c.id).limit(room)
         if self._in_flight:
             unsent = unsent.where(OUTBOX.c.id.not_in(self._in_flight))
@@ -123,16 +136,21 @@ class Relay:
                 time=row.created_at,
             )
             by_subject.setdefault(row.subject, []).append(_Row(row.id, message))
+        if sum(map(len, by_subject.values())) == room:
+            self._look, hints = True, UNKNOWN  # there are more, perhaps of the same subjects
         for subject, rows in by_subject.items():
             self._busy_subjects.add(subject)
             self._in_flight.update(row.id for row in rows)
-            task = asyncio.create_task(self._publish_in_order(subject, rows))
+            task = asyncio.create_task(self._publish_in_order(subject, rows, hints))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return bool(by_subject)
 
-    async def _publish_in_order(self, subject: str, rows: Iterable[_Row]) -> None:
-        """Publish one subject's rows one after the other; what fails stays in the table and is found again."""
+    async def _publish_in_order(self, subject: str, rows: Iterable[_Row], hints: int) -> None:
+        """Publish one subject's rows one after the other; what fails stays in the table and is found again.
+
+        `hints` is how many there had been when the rows were read. Rows that came since were passed over, to keep the order.
+        """
         waiting = deque(rows)
         try:
             while waiting:
@@ -147,6 +165,8 @@ class Relay:
         finally:
             self._busy_subjects.discard(subject)
             self._in_flight.difference_update(row.id for row in waiting)
+            if waiting or self._hints != hints:
+                self._look = True
             self._hint.set()
 
     async def _mark_confirmed(self, connection: AsyncConnection) -> None:
