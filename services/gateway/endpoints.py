@@ -10,6 +10,10 @@ from services.gateway.openapi import TITLE
 
 SERVICE = "token-script-api"  # what monitoring of the service that this one replaces looks for
 
+# Swagger UI and ReDoc come from a package (fastapi-offline), not from a CDN: the pages work without the internet, and
+# nobody else's script runs on the origin that keeps the users' tokens.
+ASSETS = "/docs/assets"
+
 router = APIRouter(tags=["service"])
 
 
@@ -42,10 +46,23 @@ async def openapi(schema: Schema) -> JSONResponse:
 @router.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
     """Swagger UI."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title=TITLE, swagger_ui_parameters={"persistAuthorization": True})
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=TITLE,
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS}/favicon.png",
+        swagger_ui_parameters={"persistAuthorization": True},
+    )
 
 
 @router.get("/redoc", include_in_schema=False)
 async def redoc() -> HTMLResponse:
     """ReDoc."""
-    return get_redoc_html(openapi_url="/openapi.json", title=TITLE)
+    return get_redoc_html(
+        openapi_url="/openapi.json",
+        title=TITLE,
+        redoc_js_url=f"{ASSETS}/redoc.standalone.js",
+        redoc_favicon_url=f"{ASSETS}/favicon.png",
+        with_google_fonts=False,
+    )

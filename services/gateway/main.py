@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from libs.common.background import background
 from libs.common.bus.base import Bus, BusUnavailable
@@ -74,6 +75,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         checks={"bus": bus_check},
         own_schema=False,
     )
+    app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
     app.add_middleware(Streams, hub=hub, max_streams=settings.max_streams)
     app.add_middleware(Cors, origins=settings.origins)

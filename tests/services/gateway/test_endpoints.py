@@ -1,3 +1,5 @@
+import re
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -173,6 +175,11 @@ async def test_the_pages_show_that_document(gateway: httpx.AsyncClient, path: st
     response = await gateway.get(path)
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "/openapi.json" in response.text
+    scripts = re.findall(r"""(?:src|href)=["']([^"']+)""", response.text)
+    assert scripts
+    for address in scripts:
+        assert address.startswith("/docs/assets/"), address
+        assert (await gateway.get(address)).status_code == 200, address
 
 
 async def test_metrics_count_what_was_passed_on(gateway: httpx.AsyncClient, catalog: Fake) -> None:
