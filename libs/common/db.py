@@ -121,9 +121,11 @@ class Database:
             yield connection
 
     async def check(self) -> None:
-        """Raise `DatabaseUnavailable` unless the database answers now."""
+        """Raise `DatabaseUnavailable` unless the database answers now and has been migrated."""
         async with self.reading() as connection:
-            await connection.execute(sa.text("SELECT 1"))
+            migrated = await connection.execute(sa.select(sa.func.to_regclass("alembic_version")))
+            if migrated.scalar_one() is None:
+                raise DatabaseUnavailable("the database has no tables: its migrations did not run")
 
     async def close(self) -> None:
         """Close all connections."""

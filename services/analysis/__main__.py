@@ -1,5 +1,7 @@
-"""`python -m services.analysis`."""
+"""`python -m services.analysis` serves until SIGTERM."""
 
-from services.analysis.main import main
+from libs.common.web.server import run
+from services.analysis.main import build
+from services.analysis.settings import AnalysisSettings
 
-main()
+run("analysis", AnalysisSettings, build)

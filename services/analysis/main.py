@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from libs.common.background import background
 from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
-from libs.common.web.server import run
 from services.analysis.errors import ScoringUnavailable
 from services.analysis.fetch import Recordings
 from services.analysis.metrics import SERVICE
@@ -46,7 +46,7 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with background(work()):
+        async with background(work(), watch_depths(bus, SERVICE)):
             yield
         await pool.close()
         await recordings.close()
@@ -69,9 +69,3 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
         lifespan=lifespan,
         checks={"scoring": check_scoring, "bus": check_bus},
     )
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = AnalysisSettings()
-    run(SERVICE, settings, lambda: build(settings))

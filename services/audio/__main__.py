@@ -1,5 +1,7 @@
-"""`python -m services.audio`."""
+"""`python -m services.audio` serves until SIGTERM."""
 
-from services.audio.main import main
+from libs.common.web.server import run
+from services.audio.main import build
+from services.audio.settings import AudioSettings
 
-main()
+run("audio", AudioSettings, build)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from libs.common.background import background, eventually
 from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
@@ -17,7 +18,6 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from libs.common.web.server import run
 from services.audio import worker
 from services.audio.catalog import CatalogClient
 from services.audio.endpoints import internal_router, router
@@ -56,6 +56,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             worker.sweep_overdue(bus, jobs, settings),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
+            watch_depths(bus, SERVICE),
         ):
             yield
         if owns_bus:
@@ -92,9 +93,3 @@ def _patience(settings: AudioSettings) -> Patience:
         lost_dispatch=timedelta(seconds=settings.lost_dispatch_seconds),
         key=timedelta(seconds=settings.idempotency_seconds),
     )
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = AudioSettings()
-    run(SERVICE, settings, lambda: build(settings))

@@ -1,3 +1,7 @@
-from services.auth.main import main
+"""`python -m services.auth` serves until SIGTERM."""
 
-main()
+from libs.common.web.server import run
+from services.auth.main import build
+from services.auth.settings import AuthSettings
+
+run("auth", AuthSettings, build)

@@ -10,10 +10,8 @@ from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
-from libs.common.settings import load
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
-from libs.common.web.server import run
 from services.auth.endpoints import development_router, keys_router, router
 from services.auth.keys import SigningKeys
 from services.auth.service import AccessTokens, Accounts
@@ -56,9 +54,3 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     # The keys are at hand here: no HTTP to itself.
     app.state.verifier = TokenVerifier(keys.public, issuer=settings.token_issuer, leeway=settings.token_leeway)
     return app
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = load(AuthSettings)
-    run(SERVICE, settings, lambda: build(settings))

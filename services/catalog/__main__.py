@@ -1,3 +1,7 @@
-from services.catalog.main import main
+"""`python -m services.catalog` serves until SIGTERM."""
 
-main()
+from libs.common.web.server import run
+from services.catalog.main import build
+from services.catalog.settings import CatalogSettings
+
+run("catalog", CatalogSettings, build)

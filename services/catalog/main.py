@@ -10,11 +10,9 @@ from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
-from libs.common.settings import load
 from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
-from libs.common.web.server import run
 from services.catalog.endpoints import (
     actors_router,
     import_router,
@@ -65,9 +63,3 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     app.state.importer = Importer(database, objects)
     app.state.verifier = verifier_for(settings)
     return app
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = load(CatalogSettings)
-    run(SERVICE, settings, lambda: build(settings))

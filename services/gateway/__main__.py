@@ -1,3 +1,7 @@
-from services.gateway.main import main
+"""`python -m services.gateway` serves until SIGTERM."""
 
-main()
+from libs.common.web.server import run
+from services.gateway.main import build
+from services.gateway.settings import GatewaySettings
+
+run("gateway", GatewaySettings, build)

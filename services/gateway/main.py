@@ -10,7 +10,6 @@ from libs.common.background import background
 from libs.common.bus.base import Bus, BusUnavailable
 from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
-from libs.common.web.server import run
 from services.gateway import endpoints
 from services.gateway.cors import Cors
 from services.gateway.health import PlatformHealth
@@ -84,9 +83,3 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.state.health = PlatformHealth(upstreams, the_bus)
     app.state.schema = PlatformSchema(upstreams, endpoints.router.routes)
     return app
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = GatewaySettings()
-    run("gateway", settings, lambda: build(settings))

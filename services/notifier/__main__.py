@@ -1,3 +1,7 @@
-from services.notifier.main import main
+"""`python -m services.notifier` serves until SIGTERM."""
 
-main()
+from libs.common.web.server import run
+from services.notifier.main import build
+from services.notifier.settings import NotifierSettings
+
+run("notifier", NotifierSettings, build)

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 
 from libs.common.background import background, every
 from libs.common.bus.base import Bus, BusUnavailable
+from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.web.app import create_app
-from libs.common.web.server import run
 from services.notifier import endpoints, worker
 from services.notifier.service import NotifierService
 from services.notifier.settings import NotifierSettings
@@ -32,6 +32,7 @@ def build(settings: NotifierSettings, bus: Bus | None = None) -> FastAPI:
         async with background(
             worker.consume(the_bus, service, concurrency=settings.concurrency, start=bus is None),
             every(settings.sweep_seconds, partial(service.sweep, settings.retention_days), what="sweeping old channels"),
+            watch_depths(the_bus, "notifier"),
         ):
             yield
         await database.close()
@@ -46,9 +47,3 @@ def build(settings: NotifierSettings, bus: Bus | None = None) -> FastAPI:
     )
     app.state.notifier = service
     return app
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = NotifierSettings()
-    run("notifier", settings, lambda: build(settings))

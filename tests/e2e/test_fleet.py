@@ -57,4 +57,5 @@ async def test_every_process_answers_with_its_metrics(fleet: Fleet) -> None:
     for name in ("auth", "catalog", "audio"):
         assert f'yousync_outbox_depth{{service="{name}"}}' in pages[name], name
     assert "yousync_open_streams" in pages["gateway"]
-    assert "yousync_jobs" in pages["audio"]
+    assert "yousync_audio_jobs" in pages["audio"]
+    assert "yousync_bus_queue_depth" in pages["audio"]

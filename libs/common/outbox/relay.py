@@ -34,6 +34,7 @@ LOCK_KEY = 0x6F7574626F78  # "outbox"
 WINDOW = 200  # messages in flight; 100-1000 reach the broker's best rate, more only costs memory
 POLL_SECONDS = 5.0  # a hint can get lost with its connection; this bounds the delay then
 RETRY_SECONDS = 1.0
+COMPLAIN_SECONDS = 30.0
 RETENTION_DAYS = 7  # sent rows are kept for tracing, then swept
 SWEEP_BATCH = 10_000
 UNKNOWN = -1
@@ -60,6 +61,7 @@ class Relay:
         self._busy_subjects: set[str] = set()
         self._confirmed: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._complain_after = 0.0
         OUTBOX_DEPTH.labels(service)
         database.after_publish(self.wake)
 
@@ -160,7 +162,7 @@ class Relay:
                 self._hint.set()
         except YouSyncError as error:
             OUTBOX_FAILED.labels(self._service).inc()
-            log.warning("a message was not published yet", extra={"subject": subject, "error": error.detail})
+            self._complain(subject, error)
             await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._busy_subjects.discard(subject)
@@ -168,6 +170,13 @@ class Relay:
             if waiting or self._hints != hints:
                 self._look = True
             self._hint.set()
+
+    def _complain(self, subject: str, error: YouSyncError) -> None:
+        """Once in a while: with the broker down every subject that waits fails every second."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._complain_after:
+            self._complain_after = now + COMPLAIN_SECONDS
+            log.warning("messages wait to be published, this one among them", extra={"subject": subject, "error": error.detail})
 
     async def _mark_confirmed(self, connection: AsyncConnection) -> None:
         if not self._confirmed:

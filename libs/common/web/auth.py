@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
@@ -128,16 +129,20 @@ def _bearer(request: Request) -> str:
     return token.strip()
 
 
-async def require_user(request: Request) -> Principal:
+# Only tells the API document that a bearer is taken: its own answers are not those that clients know.
+_documented = Security(HTTPBearer(auto_error=False, description="An access token of `auth`"))
+
+
+async def require_user(request: Request, _: Annotated[object, _documented]) -> Principal:
     """FastAPI dependency: a valid token, or 401."""
     verifier: TokenVerifier = request.app.state.verifier
     return await verifier.verify(_bearer(request))
 
 
-async def optional_user(request: Request) -> Principal | None:
+async def optional_user(request: Request, _: Annotated[object, _documented]) -> Principal | None:
     """FastAPI dependency: the caller if there is a valid token; a bad one counts as none."""
     try:
-        return await require_user(request)
+        return await require_user(request, _)
     except Unauthenticated:
         return None
 

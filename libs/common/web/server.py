@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from libs.common.settings import Settings
+from libs.common.settings import S, Settings, load
 from libs.common.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(service: str, settings: Settings, build: Callable[[], FastAPI]) -> None:
+def run(service: str, settings_type: type[S], build: Callable[[S], FastAPI]) -> None:
     """The main function of a service's own process: serve until SIGTERM or SIGINT."""
+    settings = load(settings_type)
     configure_logging(service, level=settings.log_level)
-    uvloop.run(_serve(build(), settings))
+    uvloop.run(_serve(build(settings), settings))
 
 
 async def _serve(app: FastAPI, settings: Settings) -> None:

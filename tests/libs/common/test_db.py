@@ -91,5 +91,16 @@ async def test_a_connection_cut_by_the_server_is_unavailable_and_the_next_use_wo
             async with database.reading() as other:
                 await other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
             await connection.execute(sa.text("SELECT 1"))
+    async with database.reading() as connection:
+        assert (await connection.execute(sa.text("SELECT 1"))).scalar_one() == 1
+    await database.close()
+
+
+async def test_a_database_is_not_ready_before_its_migrations_ran(make_database: Callable[[str], str]) -> None:
+    database = Database(make_database("bare"), source="test")
+    with pytest.raises(DatabaseUnavailable, match="migrations"):
+        await database.check()
+    async with database.transaction() as tx:
+        await tx.connection.execute(sa.text("CREATE TABLE alembic_version (version_num text)"))
     await database.check()
     await database.close()
