@@ -1,7 +1,7 @@
 """All SQL of this service. Every function takes the connection of its caller's transaction."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,13 +49,27 @@ class Assignment:
     script: ScriptSnapshot
 
 
+# Statements of the hot path are built once: building one anew costs as much time as PostgreSQL needs to run it.
+_FIND_LINE = sa.select(SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted).where(SCRIPTS.c.id == sa.bindparam("script_id"))
+_ADD_TAKE = sa.insert(TAKES)
+_ADD_JOB = sa.insert(JOBS)
+_FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
+_LOCK_JOB = _FIND_JOB.with_for_update()
+_SAVE_JOB = sa.update(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
+_TAKE_FIELDS = tuple(field.name for field in fields(Take))
+_JOB_FIELDS = tuple(field.name for field in fields(Job))
+_CHANGING = (
+    *("state", "version", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
+    *("result", "reason", "updated_at", "finished_at"),
+)
+
+
 # --- Scripts ----------------------------------------------------------------------------------------------------------
 
 
 async def find_line(connection: AsyncConnection, script_id: int) -> Line | None:
     """Our own copy of a line, without its words."""
-    columns = (SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted)
-    row = (await connection.execute(sa.select(*columns).where(SCRIPTS.c.id == script_id))).first()
+    row = (await connection.execute(_FIND_LINE, {"script_id": script_id})).first()
     return None if row is None else Line(row.id, row.token_id, row.deleted)
 
 
@@ -102,8 +116,8 @@ async def _upsert_script(
 
 async def add(connection: AsyncConnection, take: Take, job: Job) -> None:
     """Insert a take and its job."""
-    await connection.execute(sa.insert(TAKES).values(asdict(take)))
-    await connection.execute(sa.insert(JOBS).values(asdict(job)))
+    await connection.execute(_ADD_TAKE, {name: getattr(take, name) for name in _TAKE_FIELDS})
+    await connection.execute(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS})
 
 
 async def remember_upload(
@@ -151,13 +165,13 @@ async def forget_uploads(connection: AsyncConnection, *, before: datetime) -> No
 
 async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
     """The job as it was committed last."""
-    row = (await connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id))).mappings().first()
+    row = (await connection.execute(_FIND_JOB, {"job_id": job_id})).mappings().first()
     return None if row is None else _job(row)
 
 
 async def lock_job(connection: AsyncConnection, job_id: str) -> Job | None:
     """The job, which nobody else can change until this transaction ends."""
-    row = (await connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id).with_for_update())).mappings().first()
+    row = (await connection.execute(_LOCK_JOB, {"job_id": job_id})).mappings().first()
     return None if row is None else _job(row)
 
 
@@ -169,24 +183,7 @@ async def lock_idle_jobs(connection: AsyncConnection, job_ids: Collection[str]) 
 
 async def save_job(connection: AsyncConnection, job: Job) -> None:
     """Write all that can change of a job."""
-    await connection.execute(
-        sa.update(JOBS)
-        .where(JOBS.c.id == job.id)
-        .values(
-            state=job.state,
-            version=job.version,
-            progress=job.progress,
-            message=job.message,
-            attempt=job.attempt,
-            lease=job.lease,
-            lease_expires_at=job.lease_expires_at,
-            dispatch_at=job.dispatch_at,
-            result=job.result,
-            reason=job.reason,
-            updated_at=job.updated_at,
-            finished_at=job.finished_at,
-        )
-    )
+    await connection.execute(_SAVE_JOB, {"job_id": job.id, **{name: getattr(job, name) for name in _CHANGING}})
 
 
 async def overdue_jobs(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:
