@@ -60,6 +60,9 @@ def service_environment(service: str, options: Options, backing: Backing, addres
     }
     if backing.broker_url is not None:
         environment["BROKER_URL"] = backing.broker_url
+    elif service == "audio":
+        # In one process the analysis server dies with everybody else: what it worked on may be taken up sooner again.
+        environment["AUDIO_LEASE_SECONDS"] = "6"
     if service in backing.database_urls:
         environment["DATABASE_URL"] = backing.database_urls[service]
     if service == "auth":
