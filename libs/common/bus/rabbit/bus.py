@@ -1,12 +1,12 @@
 """The bus over RabbitMQ. One connection publishes and one consumes, so that a broker that stops publishers still delivers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
-from aiormq import ChannelNotFoundEntity, PublishError
-from aiormq.abc import AbstractChannel, AbstractConnection
-from pamqp.commands import Basic
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
 from libs.common.bus.base import (
     BusUnavailable,
@@ -60,8 +60,10 @@ class RabbitBus:
         self.name = name
         self.retry_ladder = retry_ladder
         self._publish_timeout = publish_timeout
-        self._confirmed: AbstractChannel | None = None
-        self._unconfirmed: AbstractChannel | None = None
+        # Where messages go, by name and with confirms, and where frames go, without. Empty while not connected.
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._frames: AbstractExchange | None = None
+        self._looks: AbstractChannel | None = None
         self._attached: list[Consumer | Ear] = []
         self._known = set(QUEUES)
         self._looking = asyncio.Lock()  # two looks at once would each see a part of the dead letters
@@ -94,13 +96,7 @@ class RabbitBus:
             raise ValueError(f"a routing key has at most {ROUTING_KEY_LENGTH} bytes: {message.routing_key!r}")
         outcome = "unavailable"
         try:
-            await self._publish(
-                EVENTS_EXCHANGE,
-                message.routing_key,
-                message.body,
-                codec.encode(message),
-                mandatory=message.must_route,
-            )
+            await self._publish(EVENTS_EXCHANGE, message.routing_key, codec.encode(message), mandatory=message.must_route)
             outcome = "confirmed"
         except Unroutable:
             outcome = "unroutable"
@@ -126,35 +122,31 @@ class RabbitBus:
     async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
         queue = dead_letter_queue(service)
         letters: list[DeadLetter] = []
-        async with self._looking:
-            channel = await self._open_to_look()
-            try:
-                with broker_errors(f"looking at {queue}"):
-                    last = 0
-                    while len(letters) < max(limit, LOOKED_AT):
-                        found = await channel.basic_get(queue, timeout=LOOK_TIMEOUT)
-                        if found.delivery_tag is None:
-                            break
-                        last = found.delivery_tag
-                        letters.append(codec.decode_dead(found, queue))
-                    if last:
-                        await channel.basic_nack(last, multiple=True, requeue=True)
-            except BusUnavailable as error:
-                if not isinstance(error.__cause__, ChannelNotFoundEntity):
-                    raise
-            finally:
-                await close_channel(channel)
+        try:
+            async with self._look(queue) as channel:
+                # One layer below aio-pika, as in `Consumer`: a letter is shown whatever its properties are.
+                below = await channel.get_underlay_channel()
+                last = 0
+                while len(letters) < max(limit, LOOKED_AT):
+                    found = await below.basic_get(queue, timeout=LOOK_TIMEOUT)
+                    if found.delivery_tag is None:
+                        break
+                    last = found.delivery_tag
+                    letters.append(codec.decode_dead(found, queue))
+                if last:
+                    await below.basic_nack(last, multiple=True, requeue=True)
+        except BusUnavailable as error:
+            if not isinstance(error.__cause__, ChannelNotFoundEntity):
+                raise
         return sorted(letters, key=lambda letter: letter.first_failed)[:limit]
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         check_partition(partition)
-        channel = self._unconfirmed
-        if channel is None or channel.is_closed:
+        exchange = self._frames
+        if exchange is None:
             raise BusUnavailable("not connected to RabbitMQ")
         with broker_errors("publishing a frame"):
-            await channel.basic_publish(
-                body, exchange=FRAMES_EXCHANGE, routing_key=str(partition), timeout=self._publish_timeout
-            )
+            await exchange.publish(aio_pika.Message(body), str(partition), mandatory=False, timeout=self._publish_timeout)
 
     async def listen_frames(
         self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
@@ -168,53 +160,53 @@ class RabbitBus:
         for queue in self._known:
             names |= {queue.name, queue.dead_letter_queue}
         depths: dict[str, int] = {}
-        channel: AbstractChannel | None = None
         for name in sorted(names):
-            # The broker answers a question about a queue that is not there by closing the channel.
-            with suppress(BusUnavailable):
-                if channel is None or channel.is_closed:
-                    channel = await self._open_to_look()
-                with broker_errors(f"looking at {name}"):
-                    declared = await channel.queue_declare(name, passive=True, timeout=LOOK_TIMEOUT)
-                    depths[name] = declared.message_count or 0
-        if channel is not None:
-            await close_channel(channel)
+            with suppress(BusUnavailable):  # one that is not there, among others
+                async with self._look(name) as channel:
+                    declared = await channel.declare_queue(name, passive=True, timeout=LOOK_TIMEOUT)
+                    depths[name] = declared.declaration_result.message_count or 0
         return depths
 
-    async def _publish(
-        self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties, *, mandatory: bool
-    ) -> None:
-        channel = self._confirmed
-        if channel is None or channel.is_closed:
+    async def _publish(self, name: str, routing_key: str, message: aio_pika.Message, *, mandatory: bool) -> None:
+        exchange = self._exchanges.get(name)
+        if exchange is None:
             raise BusUnavailable("not connected to RabbitMQ")
         try:
-            with broker_errors(f"publishing to {exchange or 'the default exchange'}"):
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=routing_key,
-                    properties=properties,
-                    mandatory=mandatory,
-                    timeout=self._publish_timeout,
-                )
+            with broker_errors(f"publishing to {name or 'the default exchange'}"):
+                await exchange.publish(message, routing_key, mandatory=mandatory, timeout=self._publish_timeout)
         except BusUnavailable as error:
             if isinstance(error.__cause__, PublishError):
                 raise Unroutable(f"no queue is bound for {routing_key!r}") from error
             raise
 
-    async def _put_aside(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+    async def _put_aside(self, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
         try:
-            await self._publish(exchange, routing_key, body, properties, mandatory=True)
+            await self._publish(exchange, routing_key, message, mandatory=True)
         except Unroutable:
             self._publishing.drop(f"no queue for {routing_key!r} in {exchange!r}: the topology must be declared again")
             raise
 
-    async def _open_to_look(self) -> AbstractChannel:
-        connection = self._publishing.connection
-        if connection is None:
-            raise BusUnavailable("not connected to RabbitMQ")
-        with broker_errors("opening a channel"):
-            return await connection.channel(publisher_confirms=False, timeout=LOOK_TIMEOUT)
+    @asynccontextmanager
+    async def _look(self, name: str) -> AsyncIterator[AbstractChannel]:
+        """A channel to look at the queue `name`, for one caller at a time; raises `BusUnavailable`.
+
+        It is kept, because aio-pika 10.2.1 leaves a little of every channel with the connection for as long as that lives.
+        After a failure there is a new one: closing gives back what was taken, and an answer that comes late finds nobody.
+        """
+        async with self._looking:
+            connection, channel = self._publishing.connection, self._looks
+            if connection is None:
+                raise BusUnavailable("not connected to RabbitMQ")
+            if channel is None or channel.is_closed:
+                with broker_errors("opening a channel"):
+                    async with asyncio.timeout(LOOK_TIMEOUT):
+                        channel = self._looks = await connection.channel(publisher_confirms=False)
+            try:
+                with broker_errors(f"looking at {name}"):
+                    yield channel
+            except BaseException:
+                await close_channel(channel)
+                raise
 
     async def _attach(self, what: Consumer | Ear) -> None:
         async with self._consuming.lock:
@@ -233,16 +225,20 @@ class RabbitBus:
             self._attached.remove(what)
 
     async def _set_up_publishing(self, connection: AbstractConnection) -> None:
-        confirmed = await connection.channel(publisher_confirms=True)
-        unconfirmed = await connection.channel(publisher_confirms=False)
-        await declare_topology(confirmed, self.retry_ladder)
+        confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._publishing.watch(confirmed, "confirmed publishing")
+        unconfirmed = await connection.channel(publisher_confirms=False)
         self._publishing.watch(unconfirmed, "unconfirmed publishing")
-        self._confirmed, self._unconfirmed = confirmed, unconfirmed
+        await declare_topology(confirmed, self.retry_ladder)
+        names = (EVENTS_EXCHANGE, *(retry_queue(delay) for delay in self.retry_ladder))
+        self._exchanges = {name: await confirmed.get_exchange(name, ensure=False) for name in names}
+        self._exchanges[""] = confirmed.default_exchange
+        self._frames = await unconfirmed.get_exchange(FRAMES_EXCHANGE, ensure=False)
         CONNECTED.labels(self.name).set(self._consuming.up.is_set())
 
     def _tear_down_publishing(self) -> None:
-        self._confirmed = self._unconfirmed = None
+        self._exchanges = {}
+        self._frames = self._looks = None
         CONNECTED.labels(self.name).set(0)
 
     async def _set_up_consuming(self, connection: AbstractConnection) -> None:

@@ -8,8 +8,8 @@ with (a retried message comes back through the default exchange, which knows onl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import aio_pika
 from aiormq.abc import DeliveredMessage
-from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from libs.common.bus.base import DeadLetter, Message
@@ -21,15 +21,13 @@ REASON = "x-yousync-reason"
 ERROR = "x-yousync-error"
 QUEUE = "x-yousync-queue"
 
-PERSISTENT = 2
-
 
 class Unreadable(Exception):
     """The headers do not make a message; the text says which one is wrong and how."""
 
 
-def encode(message: Message, extra: Mapping[str, str] | None = None) -> Basic.Properties:
-    """The properties of `message`, with `extra` headers."""
+def encode(message: Message, extra: Mapping[str, str] | None = None) -> aio_pika.Message:
+    """`message` as it is published, with `extra` headers."""
     headers: FieldTable = {
         "ce-specversion": "1.0",
         "ce-id": message.id,
@@ -42,7 +40,13 @@ def encode(message: Message, extra: Mapping[str, str] | None = None) -> Basic.Pr
     if message.traceparent is not None:
         headers["traceparent"] = message.traceparent
     headers.update(extra or {})
-    return Basic.Properties(content_type="application/json", delivery_mode=PERSISTENT, message_id=message.id, headers=headers)
+    return aio_pika.Message(
+        message.body,
+        headers=headers,
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=message.id,
+    )
 
 
 def decode(delivered: DeliveredMessage) -> Message:
@@ -72,24 +76,29 @@ def first_failed(delivered: DeliveredMessage) -> datetime | None:
         return None
 
 
-def after_failure(message: Message, first_failed: datetime) -> Basic.Properties:
-    """The properties of a message on the retry ladder; `message` is the next attempt."""
+def after_failure(message: Message, first_failed: datetime) -> aio_pika.Message:
+    """What goes to the retry ladder; `message` is the next attempt."""
     return encode(message, {FIRST_FAILED: first_failed.isoformat(), ROUTING_KEY: message.routing_key})
 
 
-def dead(letter: DeadLetter) -> Basic.Properties:
-    """The properties of a dead letter."""
+def dead(letter: DeadLetter) -> aio_pika.Message:
+    """What goes to the dead letters."""
     why = {REASON: letter.reason, ERROR: letter.error, QUEUE: letter.queue}
     since = {FIRST_FAILED: letter.first_failed.isoformat(), ROUTING_KEY: letter.message.routing_key}
     return encode(letter.message, {**why, **since})
 
 
-def dead_unreadable(delivered: DeliveredMessage, queue: str, error: str) -> Basic.Properties:
-    """The properties of a dead letter that never was a message: what can be kept of it, and why it could not be read."""
+def dead_unreadable(delivered: DeliveredMessage, queue: str, error: str) -> aio_pika.Message:
+    """What goes to the dead letters though it never was a message: what can be kept of it, and why it could not be read."""
     headers: FieldTable = {name: value for name, value in headers_of(delivered).items() if isinstance(value, str | int | bool)}
     headers |= {REASON: "unreadable", ERROR: error, QUEUE: queue, FIRST_FAILED: datetime.now(UTC).isoformat()}
     headers[ROUTING_KEY] = delivered.routing_key or ""
-    return Basic.Properties(content_type=delivered.header.properties.content_type, delivery_mode=PERSISTENT, headers=headers)
+    return aio_pika.Message(
+        delivered.body,
+        headers=headers,
+        content_type=delivered.header.properties.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
 
 
 def decode_dead(delivered: DeliveredMessage, queue: str) -> DeadLetter:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
-from pamqp.commands import Basic
+import aio_pika
+import aiormq.abc
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import DeliveredMessage
 
 from libs.common.bus.base import BusUnavailable, DeadLetter, Handler, Message, Unroutable
 from libs.common.bus.metrics import CONSUMED, DEAD_LETTERS, REDELIVERED
@@ -29,13 +31,13 @@ PAUSE = 1.0  # seconds before a failed message is put aside again, when the brok
 class PutAside(Protocol):
     """Publish to `exchange`, confirmed; raises `BusUnavailable` or `Unroutable`."""
 
-    async def __call__(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None: ...
+    async def __call__(self, exchange: str, routing_key: str, message: aio_pika.Message) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Delivery:
     raw: DeliveredMessage
-    channel: AbstractChannel
+    channel: aiormq.abc.AbstractChannel
     message: Message | None  # None when the headers make no message ...
     error: str = ""  # ... and then why
 
@@ -69,6 +71,7 @@ class Consumer:
         self._forget = forget
         self._lanes: Lanes[_Delivery] = Lanes(self._handle, concurrency=concurrency)
         self._channel: AbstractChannel | None = None
+        self._below: aiormq.abc.AbstractChannel | None = None  # where deliveries come and are answered for
         self._tag = ""
         self._unwatch: Callable[[], None] = lambda: None
         self._draining = False
@@ -78,31 +81,35 @@ class Consumer:
         if self._draining:
             return
         channel = await connection.channel(publisher_confirms=False)
+        self._unwatch = self._link.watch(channel, self._queue.name)
         await declare_queue(channel, self._queue)
         # No more than can be handled: what waits here could be handled by another consumer.
-        await channel.basic_qos(prefetch_count=self._concurrency)
-        self._unwatch = self._link.watch(channel, self._queue.name)
-        channel.on_consumer_cancel_callbacks.add(
+        await channel.set_qos(prefetch_count=self._concurrency)
+        # The layer below aio-pika, because its `IncomingMessage` raises on properties that it cannot decode (RabbitMQ 4.x
+        # hands on any delivery mode) before a callback of ours runs: nobody could answer for such a delivery, and it would
+        # keep its place in the prefetch window for ever. A cancel by the broker, too, is told only there.
+        below = await channel.get_underlay_channel()
+        below.on_consumer_cancel_callbacks.add(
             lambda _: self._link.drop(f"the broker cancelled the consumer of {self._queue.name}")
         )
-        self._channel = channel
-        consuming = await channel.basic_consume(self._queue.name, self._on_delivery)
+        self._channel, self._below = channel, below
+        consuming = await below.basic_consume(self._queue.name, self._on_delivery)
         self._tag = consuming.consumer_tag or ""
 
     def detach(self) -> None:
         """The connection is gone; the broker will deliver again whatever was not acknowledged."""
-        self._channel = None
+        self._channel = self._below = None
         self._lanes.abandon()
 
     async def drain(self, timeout: float = 20.0) -> None:
         if self._draining:
             return
         self._draining = True
-        channel = self._channel
+        channel, below = self._channel, self._below
         self._unwatch()
-        if channel is not None:
+        if below is not None:
             with suppress(BusUnavailable), broker_errors("cancelling"):
-                await channel.basic_cancel(self._tag, timeout=ANSWER_TIMEOUT)
+                await below.basic_cancel(self._tag, timeout=ANSWER_TIMEOUT)
         for delivery in self._lanes.abandon():
             await self._give_back(delivery)
         await self._lanes.settle(timeout)
@@ -121,7 +128,7 @@ class Consumer:
             delivery = _Delivery(raw, channel, None, str(error))
         if self._draining:
             await self._give_back(delivery)
-        elif channel is self._channel:
+        elif channel is self._below:
             self._lanes.put(delivery.message.subject if delivery.message else "", delivery)
 
     async def _handle(self, delivery: _Delivery) -> None:
@@ -130,8 +137,8 @@ class Consumer:
             log.error("a message in %s cannot be read: %s", queue.name, delivery.error)
             CONSUMED.labels(self._service, queue.name, "unreadable", Outcome.DEAD.value).inc()
             DEAD_LETTERS.labels(self._service, queue.name, "unreadable").inc()
-            properties = codec.dead_unreadable(delivery.raw, queue.name, delivery.error)
-            await self._move(delivery, "", queue.dead_letter_queue, properties)
+            letter = codec.dead_unreadable(delivery.raw, queue.name, delivery.error)
+            await self._move(delivery, "", queue.dead_letter_queue, letter)
             return
         verdict = await run_handler(self._handler, message, service=self._service, queue=queue.name, ladder=self._ladder)
         since = codec.first_failed(delivery.raw) or datetime.now(UTC)
@@ -139,21 +146,21 @@ class Consumer:
             case Outcome.HANDLED:
                 await self._acknowledge(delivery)
             case Outcome.RETRIED:
-                properties = codec.after_failure(message.again(), since)
-                await self._move(delivery, retry_queue(verdict.delay), queue.name, properties)
+                again = codec.after_failure(message.again(), since)
+                await self._move(delivery, retry_queue(verdict.delay), queue.name, again)
             case Outcome.DEAD:
-                letter = DeadLetter(message, queue.name, verdict.reason, verdict.error, since)
-                await self._move(delivery, "", queue.dead_letter_queue, codec.dead(letter))
+                dead = DeadLetter(message, queue.name, verdict.reason, verdict.error, since)
+                await self._move(delivery, "", queue.dead_letter_queue, codec.dead(dead))
 
-    async def _move(self, delivery: _Delivery, exchange: str, routing_key: str, properties: Basic.Properties) -> None:
-        """Put the message elsewhere, confirmed, and only then acknowledge it here.
+    async def _move(self, delivery: _Delivery, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
+        """Put it elsewhere as `message`, confirmed, and only then acknowledge it here.
 
         While the broker does not take it, it stays here: giving it back would have it delivered at once, over and over,
         until the delivery limit makes a dead letter of it. When this connection goes, the broker has it back anyway.
         """
         while not delivery.channel.is_closed:
             try:
-                await self._put_aside(exchange, routing_key, delivery.raw.body, properties)
+                await self._put_aside(exchange, routing_key, message)
             except (BusUnavailable, Unroutable) as error:
                 log.warning("a message of %s cannot be put aside yet: %s (%r)", self._queue.name, error.detail, error.__cause__)
                 await asyncio.sleep(PAUSE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aiormq.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractExchange
 from pamqp.common import FieldTable
 
 from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, Queue, dead_letter_queue, retry_queue
@@ -28,10 +28,10 @@ async def declare_topology(channel: AbstractChannel, ladder: Sequence[float]) ->
 
 async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
     """`queue`, its bindings, and the queue of its dead letters."""
-    await channel.exchange_declare(EVENTS_EXCHANGE, exchange_type="topic", durable=True)
+    events = await channel.declare_exchange(EVENTS_EXCHANGE, "topic", durable=True)
     graveyard = dead_letter_queue(queue.service)
-    await channel.queue_declare(graveyard, durable=True, arguments={**_QUORUM, "x-delivery-limit": NO_DELIVERY_LIMIT})
-    await channel.queue_declare(
+    await channel.declare_queue(graveyard, durable=True, arguments={**_QUORUM, "x-delivery-limit": NO_DELIVERY_LIMIT})
+    declared = await channel.declare_queue(
         queue.name,
         durable=True,
         arguments={
@@ -43,12 +43,12 @@ async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
         },
     )
     for pattern in queue.bindings:
-        await channel.queue_bind(queue.name, EVENTS_EXCHANGE, routing_key=pattern)
+        await declared.bind(events, routing_key=pattern)
 
 
-async def declare_frames(channel: AbstractChannel) -> None:
+async def declare_frames(channel: AbstractChannel) -> AbstractExchange:
     """The exchange of the frames; listeners bring their own queues."""
-    await channel.exchange_declare(FRAMES_EXCHANGE, exchange_type="direct", durable=True)
+    return await channel.declare_exchange(FRAMES_EXCHANGE, "direct", durable=True)
 
 
 async def _declare_rung(channel: AbstractChannel, delay: float) -> None:
@@ -58,8 +58,8 @@ async def _declare_rung(channel: AbstractChannel, delay: float) -> None:
     Without a dead-letter routing key the message keeps its own, and the default exchange takes that for a queue's name.
     """
     name = retry_queue(delay)
-    await channel.exchange_declare(name, exchange_type="topic", durable=True)
-    await channel.queue_declare(
+    exchange = await channel.declare_exchange(name, "topic", durable=True)
+    queue = await channel.declare_queue(
         name,
         durable=True,
         arguments={
@@ -69,4 +69,4 @@ async def _declare_rung(channel: AbstractChannel, delay: float) -> None:
             "x-dead-letter-exchange": "",
         },
     )
-    await channel.queue_bind(name, name, routing_key="#")
+    await queue.bind(exchange, routing_key="#")

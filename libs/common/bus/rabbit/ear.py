@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aiormq.abc import DeliveredMessage
 from pamqp.common import Arguments
 
 from libs.common.bus.base import BusUnavailable, FrameHandler
@@ -37,7 +38,7 @@ class Ear:
         self._forget = forget
         self._partitions: set[int] = set()
         self._channel: AbstractChannel | None = None
-        self._queue = ""
+        self._queue: AbstractQueue | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self._was_attached = False
         self._telling: set[asyncio.Task[None]] = set()
@@ -45,15 +46,17 @@ class Ear:
     async def attach(self, connection: AbstractConnection) -> None:
         """Hear over `connection`."""
         channel = await connection.channel(publisher_confirms=False)
-        await declare_frames(channel)
-        declared = await channel.queue_declare(exclusive=True, auto_delete=True, arguments=_BOUNDED)
-        self._queue = declared.queue or ""
         self._unwatch = self._link.watch(channel, "frames")
-        channel.on_consumer_cancel_callbacks.add(lambda _: self._link.drop("the broker cancelled a listener of frames"))
-        self._channel = channel  # from here on `bind` binds for itself
+        await declare_frames(channel)
+        queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=_BOUNDED)
+        # One layer below aio-pika, as in `Consumer`. Besides, a binding need not be waited for there: all of them together
+        # cost one round trip instead of one each.
+        below = await channel.get_underlay_channel()
+        below.on_consumer_cancel_callbacks.add(lambda _: self._link.drop("the broker cancelled a listener of frames"))
+        self._channel, self._queue = channel, queue  # from here on `bind` binds for itself
         for partition in tuple(self._partitions):
-            await channel.queue_bind(self._queue, FRAMES_EXCHANGE, routing_key=str(partition), nowait=True)
-        await channel.basic_consume(self._queue, self._on_frame, no_ack=True)
+            await below.queue_bind(queue.name, FRAMES_EXCHANGE, routing_key=str(partition), nowait=True)
+        await below.basic_consume(queue.name, self._on_frame, no_ack=True)
         if self._was_attached and self._on_reconnect is not None:
             task = asyncio.create_task(self._tell(self._on_reconnect))
             self._telling.add(task)
@@ -62,27 +65,27 @@ class Ear:
 
     def detach(self) -> None:
         """The connection is gone, and with it the queue and what was in it."""
-        self._channel = None
+        self._channel = self._queue = None
 
     async def bind(self, partition: int) -> None:
         check_partition(partition)
         self._partitions.add(partition)
-        if (channel := self._channel) is not None:
+        if (queue := self._queue) is not None:
             # When it fails the connection is failing too, and its successor will be bound.
             with suppress(BusUnavailable), broker_errors("binding"):
-                await channel.queue_bind(self._queue, FRAMES_EXCHANGE, routing_key=str(partition), timeout=BIND_TIMEOUT)
+                await queue.bind(FRAMES_EXCHANGE, str(partition), timeout=BIND_TIMEOUT)
 
     async def unbind(self, partition: int) -> None:
         self._partitions.discard(partition)
-        if (channel := self._channel) is not None:
+        if (queue := self._queue) is not None:
             with suppress(BusUnavailable), broker_errors("unbinding"):
-                await channel.queue_unbind(self._queue, FRAMES_EXCHANGE, routing_key=str(partition), timeout=BIND_TIMEOUT)
+                await queue.unbind(FRAMES_EXCHANGE, str(partition), timeout=BIND_TIMEOUT)
 
     async def close(self) -> None:
         self._forget(self)
         self._inbox.close()
         self._unwatch()
-        channel, self._channel = self._channel, None
+        channel, self._channel, self._queue = self._channel, None, None
         if channel is not None:
             await close_channel(channel)
 

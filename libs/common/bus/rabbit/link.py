@@ -6,8 +6,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
-import aiormq
-from aiormq.abc import AbstractChannel, AbstractConnection
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from yarl import URL
 
 from libs.common.bus.base import BusUnavailable
@@ -84,20 +84,21 @@ class Link:
             _settle(self._broken, why)
 
     def watch(self, channel: AbstractChannel, what: str) -> Callable[[], None]:
-        """Drop the connection when `channel` closes, for the reason that the broker gave. Call the result to stop that."""
+        """Drop the connection when `channel` closes, for the reason that the broker gave. Call the result to stop that.
+
+        To be called as soon as the channel is open: aio-pika does not tell of what happened before.
+        """
 
         broken = self._broken  # of this connection, not of a later one
 
-        def closed(closing: "asyncio.Future[object]") -> None:
+        def closed(_: AbstractChannel | None, error: BaseException | None) -> None:
             if broken is not None:
-                error = None if closing.cancelled() else closing.exception()
                 _settle(broken, f"the channel of {what} was closed: {error!r}")
 
-        closing = channel.closing
-        closing.add_done_callback(closed)
+        channel.close_callbacks.add(closed)
 
         def stop() -> None:
-            closing.remove_done_callback(closed)
+            channel.close_callbacks.discard(closed)
 
         return stop
 
@@ -121,9 +122,9 @@ class Link:
         """Return when a connection that was up is gone; raise `BusUnavailable` when none could be set up."""
         with broker_errors("connecting"):
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                connection = await aiormq.connect(self._url, client_properties={"connection_name": self._name})
+                connection = await aio_pika.connect(self._url, client_properties={"connection_name": self._name})
         self._broken = broken = asyncio.get_running_loop().create_future()
-        connection.closing.add_done_callback(lambda _: _settle(broken, "the connection was lost"))
+        connection.close_callbacks.add(lambda _, error: _settle(broken, f"the connection was lost: {error!r}"))
         try:
             with broker_errors("setting up"):
                 async with self.lock, asyncio.timeout(SET_UP_TIMEOUT):

@@ -4,9 +4,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import aio_pika
 import aiormq
 import pytest
 import pytest_asyncio
+from aio_pika.abc import AbstractChannel
 from pamqp.commands import Basic
 from yarl import URL
 
@@ -32,6 +34,8 @@ from yousync.local.rabbitmq import PrivateRabbitMQ
 
 class Proxy:
     """The way to the broker, which can be cut."""
+
+    rewrite = (b"", b"")  # bytes that are replaced on the way
 
     def __init__(self, url: str) -> None:
         self._to = URL(url)
@@ -75,7 +79,7 @@ class Proxy:
         with suppress(OSError):
             while chunk := await source.read(65536):
                 await self.flows.wait()
-                sink.write(chunk)
+                sink.write(chunk.replace(*self.rewrite))
                 await sink.drain()
         sink.close()
 
@@ -203,6 +207,21 @@ class TestRabbitBus(BusConformance):
         assert letter.message.routing_key == "test.left.raw"
         assert error in letter.error
 
+    async def test_properties_that_amqp_does_not_define_hold_up_nobody(
+        self, distant: Bus, proxy: Proxy, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        # Delivery mode 3: RabbitMQ 4.x hands it on, 3.10 refuses it, so it is made on the way.
+        proxy.rewrite = (b"\x02\x06marker", b"\x03\x06marker")
+        heard = Recorder()
+        await distant.consume(LEFT, heard, concurrency=1)
+        headers = {"ce-type": "test.left.event", "ce-source": "/worker"}
+        await publish_raw(raw, {"ce-id": "1", **headers}, delivery_mode=2, correlation_id="marker")
+        await publish_raw(raw, {"ce-id": "2", **headers})
+        assert [each.id for each in await heard.until(2)] == ["1", "2"]
+        await publish_raw(raw, headers, delivery_mode=2, correlation_id="marker", queue=LEFT.dead_letter_queue)
+        (letter,) = await distant.dead_letters("test")
+        assert letter.message.type == "test.left.event"
+
     async def test_a_message_its_consumers_die_of_is_a_dead_letter(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
         await (await bus.consume(LEFT, Recorder())).drain()
         await bus.publish(deadly := message(body=b"deadly"))
@@ -232,6 +251,20 @@ class TestRabbitBus(BusConformance):
         await other.close()
         await bus.publish(three := message("test.left.three"))
         assert await left.until(2) == [one, three]
+
+    async def test_looking_again_and_again_opens_one_channel(self, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened = []
+        open_channel = aio_pika.Connection.channel
+
+        def note(connection: aio_pika.Connection, *args: Any, **options: Any) -> AbstractChannel:
+            opened.append(options)
+            return open_channel(connection, *args, **options)
+
+        monkeypatch.setattr(aio_pika.Connection, "channel", note)
+        for _ in range(3):
+            assert "audio.events" in await bus.depths()
+            assert await bus.dead_letters("audio") == []
+        assert len(opened) == 1
 
     async def test_a_routing_key_that_amqp_cannot_carry_is_the_callers_error(self, bus: Bus) -> None:
         with pytest.raises(ValueError, match="at most 255 bytes"):
@@ -423,7 +456,16 @@ class TestWhenTheBrokerFails:
         await bus.close()
 
 
-async def publish_raw(raw: aiormq.abc.AbstractChannel, headers: dict[str, Any] | None, body: bytes = b"{}") -> None:
+async def publish_raw(
+    raw: aiormq.abc.AbstractChannel,
+    headers: dict[str, Any] | None,
+    body: bytes = b"{}",
+    *,
+    queue: str = "",
+    **properties: Any,
+) -> None:
+    """To the events exchange, or straight to `queue`."""
+    exchange, routing_key = ("", queue) if queue else (EVENTS_EXCHANGE, "test.left.raw")
     await raw.basic_publish(
-        body, exchange=EVENTS_EXCHANGE, routing_key="test.left.raw", properties=Basic.Properties(headers=headers)
+        body, exchange=exchange, routing_key=routing_key, properties=Basic.Properties(headers=headers, **properties)
     )
