@@ -137,15 +137,17 @@ class Hub:
                 # Bound before the read: what is told after the read is heard, what was told before is read.
                 bound = await self._bind(_partition(stream))
                 stream.stale = False
-                known = stream.sequence
+                known, heard = stream.sequence, stream.heard
+                failed = False
                 try:
                     await self._read(stream)
                 except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                     log.info("a stream cannot go on yet", extra={"channel": stream.channel, "error": repr(error)})
-                    stream.stale = True
+                    failed = stream.stale = True
                 if bound and not stream.stale and stream.heard <= stream.sequence:
                     return
-                if stream.sequence == known:
+                # A frame that was heard during the read is in the table by now: no reason to wait.
+                if failed or not bound or (stream.sequence == known and stream.heard == heard):
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             stream.catching_up = None

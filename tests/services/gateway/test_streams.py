@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from libs.common.bus.factory import open_bus
 from libs.common.bus.memory import MemoryBus
+from libs.common.contracts.notifier import Frame
 from services.gateway.main import build
 from services.gateway.settings import GatewaySettings
 from tests.services.gateway.conftest import JOB, PATIENCE, SERVICE_KEY, Fake, FakeNotifier, NewGateway, serving
@@ -261,6 +262,25 @@ async def test_a_job_that_only_audio_knows_is_shown_as_audio_tells_it(
         assert frame == b"data: " + json.dumps(job, ensure_ascii=False).encode() + b"\n\n"
         assert audio.headers()["x-service-key"] == SERVICE_KEY
         await notifier.tell(final=True)
+        assert ids(await client.rest()) == [1]
+
+
+async def test_a_frame_that_is_told_while_the_beginning_is_read_follows_at_once(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.hub.RETRY_SECONDS", 3600.0)
+    job = {"job_id": JOB, "status": "processing", "progress": 10, "message": "업로드 시작", "result": None}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    telling: list[asyncio.Task[Frame]] = []
+
+    def empty_at_first(channel: str, after: int) -> dict[str, Any]:
+        history = notifier.history(channel, after)
+        if not telling:
+            telling.append(asyncio.create_task(notifier.tell(final=True)))
+        return history
+
+    notifier.fake.channels = empty_at_first
+    async with open_stream(gateway) as client:
         assert ids(await client.rest()) == [1]
 
 
