@@ -24,8 +24,8 @@ fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of it
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 
-console = Console()
-errors = Console(stderr=True)
+console = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
 
 Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]
 
