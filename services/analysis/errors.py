@@ -14,7 +14,8 @@
         ├── RecordingUnreachable  the object store does not give it at the moment
         └── PoolClosed            the pool is shutting down
 
-What a learner merely did badly (silence, noise, another language) is a result with low scores and flags, no error.
+What a learner merely did badly (silence, noise, another language) is a result with low scores and flags, no error. The
+worker makes a result of an AudioError of the engine too (`unheard`): it would leave the web client waiting for ever.
 """
 
 from typing import ClassVar

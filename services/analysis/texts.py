@@ -3,11 +3,7 @@
 from typing import Final
 
 from services.analysis.errors import (
-    AudioEmpty,
     AudioTooLarge,
-    AudioTooShort,
-    AudioUnreadable,
-    AudioUnsupported,
     RecordingGone,
 )
 
@@ -21,11 +17,7 @@ STEPS: Final = {
 """By the name that the engine gives a step."""
 
 FAILURES: Final = {
-    AudioEmpty.code: "녹음이 비어 있습니다. 다시 녹음해 주세요.",
-    AudioTooShort.code: "녹음이 너무 짧습니다. 다시 녹음해 주세요.",
     AudioTooLarge.code: "녹음 파일이 너무 큽니다. 더 짧게 녹음해 주세요.",
-    AudioUnsupported.code: "지원하지 않는 녹음 형식입니다. 다른 형식으로 녹음해 주세요.",
-    AudioUnreadable.code: "녹음 파일을 읽을 수 없습니다. 다시 녹음해 주세요.",
     RecordingGone.code: "녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.",
 }
 """By error code."""

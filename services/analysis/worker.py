@@ -21,10 +21,12 @@ from libs.common.contracts.audio import AnalysisReport, AnalysisReportCompleted,
 from libs.common.errors import YouSyncError
 from libs.common.telemetry import log_context
 from services.analysis import texts
+from services.analysis.errors import AudioError
 from services.analysis.metrics import OUTCOMES, RUNNING, SECONDS, SERVICE
 from services.analysis.reporting import Reporter
 from services.analysis.scoring.script import ScriptWord
 from services.analysis.slots import Slots
+from services.analysis.unheard import unheard
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class Worker:
         words = [ScriptWord(**word.model_dump(include=_WORD_FIELDS)) for word in request.words]
         try:
             async with self._recordings.fetched(request.audio_url) as recording:
-                result = await self._scorer.score(recording, words, reporter.progress, line_start=request.line_start)
+                result = await self._score(recording, words, reporter, request)
         except YouSyncError as error:
             log.info("the analysis failed", extra={"reason": error.code, "detail": error.detail})
             OUTCOMES.labels(SERVICE, error.code).inc()
@@ -146,6 +148,16 @@ class Worker:
             worker=self._name,
             result={"status": "success", "result": result},
         )
+
+    async def _score(
+        self, recording: Path, words: Sequence[ScriptWord], reporter: Reporter, request: AnalysisRequested
+    ) -> dict[str, Any]:
+        """The engine's result, or that nothing was heard when the recording is what it fails on."""
+        try:
+            return await self._scorer.score(recording, words, reporter.progress, line_start=request.line_start)
+        except AudioError as error:
+            log.info("nothing can be heard in this recording", extra={"reason": error.code, "detail": error.detail})
+            return unheard(words, error).to_json()
 
     async def _stop(self) -> None:
         running = list(self._running.values())

@@ -27,7 +27,7 @@ from libs.common.contracts.audio import (
 from libs.common.contracts.base import event_type
 from libs.common.contracts.catalog import Word
 from services.analysis import texts
-from services.analysis.errors import AudioUnreadable, RecordingGone, ScoringTimedOut
+from services.analysis.errors import AudioError, AudioTooShort, AudioUnreadable, RecordingGone, ScoringTimedOut
 from services.analysis.scoring.script import ScriptWord
 from services.analysis.worker import Worker
 
@@ -239,7 +239,6 @@ async def test_a_job_that_nobody_waits_for_any_more_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("pool_error", "store_error", "reason", "temporary", "message"),
     [
-        (AudioUnreadable("x"), None, "audio_unreadable", False, texts.FAILURES["audio_unreadable"]),
         (ScoringTimedOut("x"), None, "scoring_timed_out", True, texts.FAILURE),
         (ZeroDivisionError("a bug"), None, "internal", True, texts.FAILURE),
         (None, RecordingGone("x"), "recording_gone", False, texts.FAILURES["recording_gone"]),
@@ -252,6 +251,20 @@ async def test_a_failure_is_reported_by_name_and_leaks_nothing(
         desk.give(work())
         report = await desk.until(AnalysisReportFailed)
         assert (report.reason, report.temporary, report.message) == (reason, temporary, message)
+
+
+@pytest.mark.parametrize(("error", "flag"), [(AudioUnreadable("x"), "unreadable"), (AudioTooShort("x"), "too_short")])
+async def test_a_recording_in_which_nothing_can_be_heard_is_a_result_with_every_word_unheard(
+    error: AudioError, flag: str
+) -> None:
+    async with working(Pool(error=error)) as desk:
+        request = work()
+        desk.give(request)
+        result = (await desk.until(AnalysisReportCompleted)).result["result"]
+    assert result["overall_score"] == 0.0
+    assert [word["word"] for word in result["word_analysis"]] == [word.word for word in request.words]
+    assert {word["text_status"] for word in result["word_analysis"]} == {"fail"}
+    assert list(result["quality"]["flags"]) == [flag]
 
 
 async def test_the_slot_of_a_failed_job_is_free_again() -> None:
