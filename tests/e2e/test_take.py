@@ -1,10 +1,13 @@
 """The same take through the embedded platform and through the fleet."""
 
+from pathlib import Path
+
 import httpx
+import pytest
 
 from tests.e2e.flow import speak
 from tests.e2e.platforms import TAKES, Embedded, Fleet
-from yousync.client import Client
+from yousync.client import Client, ClientError
 from yousync.samples import load_catalog
 
 
@@ -77,3 +80,20 @@ def test_token_prints_a_bearer_that_the_platform_accepts(platform: Embedded | Fl
     bearer = platform.yousync("token", "--email", "alice@example.org", "--url", platform.url).strip()
     me = httpx.get(f"{platform.url}/api/auth/me", headers={"Authorization": f"Bearer {bearer}"}, trust_env=False)
     assert (me.status_code, me.json()["email"]) == (200, "alice@example.org")
+
+
+async def test_a_recording_that_breaks_off_in_its_head_ends_as_a_result_not_as_a_spinner(
+    platform: Embedded | Fleet, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes((TAKES / "script-1.flac").read_bytes()[:60])
+    take = await speak(platform.url, 1, broken)
+    assert take.result["overall_score"] == 0.0
+    assert take.result["quality"]["flags"] == ["unreadable"]
+
+
+async def test_what_is_no_recording_is_refused_with_a_reason(platform: Embedded | Fleet, tmp_path: Path) -> None:
+    text = tmp_path / "take.wav"
+    text.write_text("To be, or not to be")
+    with pytest.raises(ClientError, match=r"415 .*WAV, FLAC"):
+        await speak(platform.url, 1, text)
