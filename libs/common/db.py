@@ -5,8 +5,9 @@ an ORM is not used, because every use case here is a handful of explicit stateme
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +32,25 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event to publish. Those of one `subject` keep their order; its name is the routing key unless another is given."""
+
+    event: Event
+    subject: str
+    routing_key: str | None = None
+
+    def message(self, source: str) -> Message:
+        """The message of `source` that carries the event, in the trace of the surrounding `log_context`."""
+        return Message.of(
+            self.event,
+            source=source,
+            subject=self.subject,
+            routing_key=self.routing_key,
+            traceparent=child_traceparent(current("traceparent")),
+        )
+
+
 class Transaction:
     """One open transaction. Leaving the block commits, an exception rolls back; no network call belongs inside."""
 
@@ -38,26 +58,18 @@ class Transaction:
         self.connection = connection
         self._source = source
         self._sender = sender
-        self._outgoing: list[Message] = []
+        self._messages: list[Message] = []
         self.published = False  # whether anything is in the outbox because of this transaction
 
     def publish(self, event: Event, *, subject: str, routing_key: str | None = None) -> None:
         """Publish `event` if and only if this transaction commits. Events of one `subject` keep their order."""
-        self._outgoing.append(
-            Message.of(
-                event,
-                source=self._source,
-                subject=subject,
-                routing_key=routing_key,
-                traceparent=child_traceparent(current("traceparent")),
-            )
-        )
+        self._messages.append(Outgoing(event, subject, routing_key).message(self._source))
 
     async def flush(self) -> None:
         """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events."""
-        if self._outgoing:
-            await writer.write(self.connection, self._outgoing, sender=self._sender)
-            self._outgoing.clear()
+        if self._messages:
+            await writer.write(self.connection, self._messages, hint=self._sender)
+            self._messages.clear()
             self.published = True
 
     async def first_time(self, message: Message, handler: str) -> bool:
@@ -79,6 +91,7 @@ class Database:
             pool_pre_ping=False,  # a stale connection fails one statement, is retried by its caller, and leaves the pool
             connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"application_name": source, "jit": "off"}},
         )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._committed: list[Callable[[], None]] = []
 
     def after_publish(self, callback: Callable[[], None]) -> None:
@@ -94,8 +107,24 @@ class Database:
                 yield tx
                 await tx.flush()
         if tx.published:
-            for callback in self._committed:
-                callback()
+            self._tell_committed()
+
+    async def change(self, change: writer.Change, parameters: Mapping[str, object], *outgoing: Outgoing) -> bool:
+        """Commit one statement together with the events that follow from it, in one round trip.
+
+        False when it changed no row, for instance because its WHERE asks for a version that is no longer there: then nothing
+        is published. In doubt (`DatabaseUnavailable`) it may have been committed.
+        """
+        messages = [event.message(self._source) for event in outgoing]
+        async with self.autocommit() as connection:
+            changed = await change.apply(connection, parameters, messages, hint=self.sender)
+        if changed and messages:
+            self._tell_committed()
+        return changed
+
+    def _tell_committed(self) -> None:
+        for callback in self._committed:
+            callback()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -108,7 +137,7 @@ class Database:
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement is a transaction of its own: one round trip instead of three."""
         with unavailable_as_ours():
-            async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            async with self._autocommit.connect() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -1,34 +1,71 @@
-"""Writes messages to the outbox, inside the caller's transaction."""
+"""Writes messages to the outbox: inside the caller's transaction, or in one statement together with the caller's own.
 
-from collections.abc import Sequence
+Messages go as one array per column, so that any number of them is the same prepared statement. The hint to whichever process
+holds the relay's lease rides on the insert, which saves a round trip; PostgreSQL sends it at the commit, once per transaction.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Message
 from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
 
+_PREFIX = "outbox_"  # of our parameters, beside those of the caller's statement
+_FIELDS = {
+    "message_id": "id",
+    "type": "type",
+    "source": "source",
+    "subject": "subject",
+    "routing_key": "routing_key",
+    "must_route": "must_route",
+    "traceparent": "traceparent",
+    "body": "body",
+    "created_at": "time",
+}
+_MESSAGES = (
+    sa.func.unnest(*(sa.bindparam(_PREFIX + column, type_=ARRAY(OUTBOX.c[column].type)) for column in _FIELDS))
+    .table_valued(*_FIELDS, with_ordinality="place", name="messages")
+    .render_derived()
+)
 
-async def write(connection: AsyncConnection, messages: Sequence[Message], *, sender: str) -> None:
-    """Insert one row per message and hint at the commit to whichever process holds the relay's lease.
 
-    The hint says which `sender` wrote, because that one's own relay is woken without it. It rides on the insert, which saves
-    a round trip; PostgreSQL sends it once per transaction.
+def _insert(condition: sa.ColumnElement[bool]) -> sa.sql.dml.ReturningInsert[tuple[object]]:
+    in_order = sa.select(*(_MESSAGES.c[column] for column in _FIELDS)).where(condition).order_by(_MESSAGES.c.place)
+    hint = sa.func.pg_notify(NOTIFY_CHANNEL, sa.bindparam(_PREFIX + "hint", type_=sa.Text))
+    return sa.insert(OUTBOX).from_select(list(_FIELDS), in_order).returning(hint)
+
+
+def _parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
+    columns = {_PREFIX + column: [getattr(message, name) for message in messages] for column, name in _FIELDS.items()}
+    return {**columns, _PREFIX + "hint": hint}
+
+
+_WRITE = _insert(sa.true())
+
+
+async def write(connection: AsyncConnection, messages: Sequence[Message], *, hint: str) -> None:
+    """Insert one row per message; the relay hears `hint` when the transaction commits."""
+    await connection.execute(_WRITE, _parameters(messages, hint))
+
+
+class Change:
+    """An UPDATE, INSERT or DELETE that commits together with messages in one round trip; built once, applied often.
+
+    Its values are `sa.bindparam`s, given at each `apply`. The messages are written if it changes at least one row. It locks
+    that row before they get their ids, so the messages of two changes of a row have ids in the order of the commits.
     """
-    await connection.execute(
-        sa.insert(OUTBOX).returning(sa.func.pg_notify(NOTIFY_CHANNEL, sender)),
-        [
-            {
-                "message_id": message.id,
-                "type": message.type,
-                "source": message.source,
-                "subject": message.subject,
-                "routing_key": message.routing_key,
-                "must_route": message.must_route,
-                "traceparent": message.traceparent,
-                "body": message.body,
-                "created_at": message.time,
-            }
-            for message in messages
-        ],
-    )
+
+    def __init__(self, statement: sa.Update | sa.Insert | sa.Delete) -> None:
+        changed = statement.returning(sa.literal_column("1").label("one")).cte("changed")
+        any_changed = sa.exists(sa.select(changed.c.one))
+        self._statement = sa.select(any_changed).add_cte(_insert(any_changed).cte("written"))
+
+    async def apply(
+        self, connection: AsyncConnection, parameters: Mapping[str, object], messages: Sequence[Message], *, hint: str
+    ) -> bool:
+        """Whether a row was changed, and thus the messages written."""
+        done = await connection.execute(self._statement, {**parameters, **_parameters(messages, hint)})
+        return bool(done.scalar_one())

@@ -1,15 +1,20 @@
+import asyncio
 from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
 
 from libs.common.bus.base import Message
-from libs.common.db import Database, DatabaseUnavailable
+from libs.common.db import Database, DatabaseUnavailable, Outgoing
 from libs.common.outbox.table import OUTBOX
+from libs.common.outbox.writer import Change
 from libs.common.telemetry import log_context
 from tests.libs.common.events import NumberSeen
 
 INSERT = sa.text("INSERT INTO numbers VALUES (1)")
+NUMBERS = sa.table("numbers", sa.column("value", sa.Integer))
+ADD = Change(sa.insert(NUMBERS).values(value=sa.bindparam("value")))
+REPLACE = Change(sa.update(NUMBERS).where(NUMBERS.c.value == sa.bindparam("old")).values(value=sa.bindparam("value")))
 
 
 async def count(database: Database, what: str) -> int:
@@ -43,6 +48,55 @@ async def test_the_hint_comes_after_the_commit_and_only_with_events(database: Da
         tx.publish(NumberSeen(value=1), subject="number:1")
         assert hints == []
     assert hints == ["hint"]
+
+
+async def test_a_change_and_its_events_commit_in_one_statement(database: Database) -> None:
+    events = [Outgoing(NumberSeen(value=value), "number:1", routing_key="test.elsewhere") for value in (1, 2)]
+    assert await database.change(ADD, {"value": 1}, *events)
+    assert await count(database, "numbers") == 1
+    async with database.reading() as connection:
+        rows = (await connection.execute(sa.select(OUTBOX).order_by(OUTBOX.c.id))).all()
+    assert [row.body for row in rows] == [b'{"value":1}', b'{"value":2}']
+    assert {(row.type, row.source, row.subject, row.routing_key) for row in rows} == {
+        ("test.number-seen", "test", "number:1", "test.elsewhere")
+    }
+
+
+async def test_a_change_of_no_row_publishes_nothing(database: Database) -> None:
+    assert not await database.change(REPLACE, {"old": 1, "value": 2}, Outgoing(NumberSeen(value=2), "number:1"))
+    assert await count(database, "outbox") == 0
+
+
+async def test_a_change_needs_no_events(database: Database) -> None:
+    assert await database.change(ADD, {"value": 1})
+    assert await database.change(REPLACE, {"old": 1, "value": 2})
+    assert (await count(database, "numbers"), await count(database, "outbox")) == (1, 0)
+
+
+async def test_a_change_that_fails_publishes_nothing(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.connection.execute(sa.text("ALTER TABLE numbers ADD CHECK (value > 0)"))
+    with pytest.raises(sa.exc.IntegrityError):
+        await database.change(ADD, {"value": 0}, Outgoing(NumberSeen(value=0), "number:0"))
+    assert await count(database, "outbox") == 0
+
+
+async def test_of_two_changes_of_the_same_version_one_wins(database: Database) -> None:
+    await database.change(ADD, {"value": 1})
+    outcomes = await asyncio.gather(
+        *(database.change(REPLACE, {"old": 1, "value": 2}, Outgoing(NumberSeen(value=2), "number:1")) for _ in range(5))
+    )
+    assert sorted(outcomes) == [False] * 4 + [True]
+    assert await count(database, "outbox") == 1
+
+
+async def test_changes_with_any_number_of_events_are_one_prepared_statement(database: Database) -> None:
+    async with database.autocommit() as connection:
+        for events in range(4):
+            messages = [Outgoing(NumberSeen(value=n), "number:1").message("test") for n in range(events)]
+            await ADD.apply(connection, {"value": events}, messages, hint="")
+        prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WITH changed%'"
+        assert (await connection.execute(sa.text(prepared))).scalar_one() == 1
 
 
 async def test_an_event_continues_the_trace_of_the_request(database: Database) -> None:
