@@ -11,6 +11,7 @@ from services.catalog.repository import Page
 from services.catalog.schemas import (
     Actor,
     Address,
+    DuetScene,
     ImportReport,
     Limit,
     Script,
@@ -27,6 +28,7 @@ actors_router = APIRouter(prefix="/api/actors", tags=["actors"])
 tokens_router = APIRouter(prefix="/api/tokens", tags=["tokens"])
 scripts_router = APIRouter(prefix="/api/scripts", tags=["scripts"])
 urls_router = APIRouter(prefix="/api/urls", tags=["urls"])
+duet_router = APIRouter(prefix="/api/duet", tags=["tokens"])
 import_router = APIRouter(prefix="/api/catalog", tags=["catalogue"])
 internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
 
@@ -126,6 +128,12 @@ async def check_url(catalogue: CatalogueDep, film: UrlCheck) -> UrlKnown:
 async def list_tokens_of_url(catalogue: CatalogueDep, youtube_url: Annotated[Address, Query()]) -> object:
     """By its exact address."""
     return await catalogue.tokens_of_url(youtube_url)
+
+
+@duet_router.get("/scenes", summary="Films with two scenes")
+async def list_duets(catalogue: CatalogueDep) -> list[DuetScene]:
+    """For two speakers: every film that has exactly two scenes."""
+    return [DuetScene.of(duet) for duet in await catalogue.duets()]
 
 
 @import_router.post(

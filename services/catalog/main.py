@@ -15,6 +15,7 @@ from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from services.catalog.endpoints import (
     actors_router,
+    duet_router,
     import_router,
     internal_router,
     scripts_router,
@@ -54,7 +55,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
         SERVICE,
         settings,
         title="YouSync catalog",
-        routers=[actors_router, tokens_router, scripts_router, urls_router, import_router, internal_router],
+        routers=[actors_router, tokens_router, scripts_router, urls_router, duet_router, import_router, internal_router],
         lifespan=lifespan,
         # Not the broker: the catalogue is read without it, events wait in the outbox.
         checks={"database": database.check, "storage": storage.check},

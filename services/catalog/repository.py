@@ -136,6 +136,14 @@ async def related_tokens(connection: AsyncConnection, token_id: int, page: Page)
     return await _tokens(connection, others.order_by(TOKENS.c.view_count.desc(), TOKENS.c.id), page)
 
 
+async def tokens_of_pairs(connection: AsyncConnection) -> list[Token]:
+    """The scenes of all films that have exactly two, by film in the order of its first scene, then by id."""
+    first = sa.func.min(TOKENS.c.id).label("first")
+    pairs = sa.select(TOKENS.c.url_id, first).group_by(TOKENS.c.url_id).having(sa.func.count() == 2).subquery()
+    found = _TOKENS.join(pairs, pairs.c.url_id == TOKENS.c.url_id).order_by(pairs.c.first, TOKENS.c.id)
+    return [Token(**row._mapping) for row in await connection.execute(found)]
+
+
 async def tokens_of_url(connection: AsyncConnection, url_id: int) -> list[Token]:
     """Scenes cut from one film, by id."""
     rows = await connection.execute(_TOKENS.where(TOKENS.c.url_id == url_id).order_by(TOKENS.c.id))

@@ -91,6 +91,25 @@ class TokenDetail(Token):
         )
 
 
+class DuetScene(BaseModel):
+    """A film with two scenes that can be spoken by two."""
+
+    youtube_url: str
+    thumbnail_url: str | None
+    scene_title: str = Field(description="The name of the first scene")
+    duet_pair: tuple[Token, Token]
+
+    @classmethod
+    def of(cls, duet: service.Duet) -> Self:
+        """From the use case's answer."""
+        return cls(
+            youtube_url=duet.first.youtube_url,
+            thumbnail_url=duet.first.thumbnail_url or duet.second.thumbnail_url,
+            scene_title=duet.first.token_name,
+            duet_pair=(Token.model_validate(duet.first), Token.model_validate(duet.second)),
+        )
+
+
 class Viewed(BaseModel):
     """How often a scene was viewed, this time included."""
 

@@ -27,6 +27,14 @@ class TokenDetail:
     pitch: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Duet:
+    """Two scenes of one film for two speakers."""
+
+    first: Token
+    second: Token
+
+
 class Catalogue:
     """Reads of the catalogue."""
 
@@ -79,6 +87,12 @@ class Catalogue:
         """Scenes whose category contains `category`."""
         async with self._database.reading() as connection:
             return await repository.tokens_of_category(connection, category, page)
+
+    async def duets(self) -> list[Duet]:
+        """Every film with exactly two scenes, the oldest first."""
+        async with self._database.reading() as connection:
+            tokens = await repository.tokens_of_pairs(connection)
+        return [Duet(*pair) for pair in zip(tokens[::2], tokens[1::2], strict=True)]
 
     async def detail(self, token_id: int) -> TokenDetail:
         """All of one scene; raises `TokenNotFound`. A store that does not answer costs the melody, not the page."""

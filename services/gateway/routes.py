@@ -59,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
     _below("/api/scripts", Service.CATALOG),
     _below("/api/urls", Service.CATALOG),
     _below("/api/catalog", Service.CATALOG),
+    _below("/api/duet", Service.CATALOG),
 )
 
 

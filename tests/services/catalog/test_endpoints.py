@@ -341,3 +341,19 @@ async def test_without_a_database_the_answer_is_503_and_not_ready(tmp_path: Path
         assert (await client.get("/api/tokens")).status_code == 503
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.usefixtures("catalogue")
+async def test_duet_scenes_are_the_films_with_exactly_two_scenes(client: httpx.AsyncClient, import_document: Import) -> None:
+    (first, second) = (await client.get("/api/duet/scenes/")).json()
+    assert list(first) == ["youtube_url", "thumbnail_url", "scene_title", "duet_pair"]
+    assert [[token["id"] for token in film["duet_pair"]] for film in (first, second)] == [[1, 3], [2, 7]]
+    assert (first["youtube_url"], first["scene_title"]) == ("https://www.youtube.com/watch?v=vid00000001", "Scene 01")
+    assert list(first["duet_pair"][0]) == TOKEN_FIELDS
+    third = a_token(8, thumbnail_url="https://thumbs.example.org/1.jpg")
+    await import_document({"tokens": [third]})
+    assert [film["duet_pair"][0]["id"] for film in (await client.get("/api/duet/scenes")).json()] == [2]
+
+
+async def test_without_scenes_there_are_no_duets(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/duet/scenes")).json() == []

@@ -14,6 +14,7 @@ KEY = OKPKey.generate_key("Ed25519", {"kid": "first", "use": "sig", "alg": "Ed25
 NEXT_KEY = OKPKey.generate_key("Ed25519", {"kid": "second", "use": "sig", "alg": "Ed25519"})
 EXPIRED = "토큰이 만료되었습니다"
 INVALID = "유효하지 않은 토큰입니다"
+MISSING = object()
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -50,18 +51,19 @@ async def test_a_good_token_says_who_is_calling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "detail"),
+    ("changes", "detail"),
     [
-        (claims(exp=int(time.time()) - 3600), EXPIRED),
-        (claims(iss="somebody"), INVALID),
-        (claims(aud="other"), INVALID),
-        (claims(sub="seven"), INVALID),
-        ({k: v for k, v in claims().items() if k != "exp"}, INVALID),
-        ({k: v for k, v in claims().items() if k != "sub"}, "토큰에서 사용자 정보를 찾을 수 없습니다"),
-        (claims(admin="yes", sub=None), INVALID),
+        ({"exp": 1_000_000_000}, EXPIRED),
+        ({"iss": "somebody"}, INVALID),
+        ({"aud": "other"}, INVALID),
+        ({"sub": "seven"}, INVALID),
+        ({"sub": None}, INVALID),
+        ({"exp": MISSING}, INVALID),
+        ({"sub": MISSING}, "토큰에서 사용자 정보를 찾을 수 없습니다"),
     ],
 )
-async def test_claims_that_do_not_hold_are_refused(payload: dict[str, Any], detail: str) -> None:
+async def test_claims_that_do_not_hold_are_refused(changes: dict[str, Any], detail: str) -> None:
+    payload = {name: value for name, value in claims(**changes).items() if value is not MISSING}
     with pytest.raises(Unauthenticated) as refusal:
         await verifier(Keys(KEY)).verify(signed(payload))
     assert refusal.value.detail == detail
