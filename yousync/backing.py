@@ -16,6 +16,8 @@ from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.local.s3 import PrivateS3
 from yousync.options import Options
 
+CONNECT_SECONDS = 10.0
+
 
 @asynccontextmanager
 async def embedded_backing(options: Options) -> AsyncIterator[Backing]:
@@ -81,16 +83,20 @@ async def _databases_beside(url: URL) -> dict[str, str]:
         service: url.set(drivername="postgresql+asyncpg", database=f"{prefix}_{service}").render_as_string(hide_password=False)
         for service in OWNS_DATABASE
     }
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        connection = await asyncpg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False), timeout=10)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        connection = await asyncpg.connect(plain, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
         raise LocalServerError(f"DATABASE_URL: {url.host or 'the server'} does not let us in: {error}") from error
     try:
-        for service in OWNS_DATABASE:
-            name = f"{prefix}_{service}"
+        for each in urls.values():
+            name = make_url(each).database or ""
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
                 quoted = '"' + name.replace('"', '""') + '"'
                 await connection.execute(f"CREATE DATABASE {quoted}")
+    except asyncpg.PostgresError as error:
+        wanted = ", ".join(make_url(each).database or "" for each in urls.values())
+        raise LocalServerError(f"DATABASE_URL: the databases {wanted} are needed and could not be made: {error}") from error
     finally:
         await connection.close()
     return urls

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from libs.common.bus.base import Bus
 from libs.common.bus.memory import MemoryBus
-from libs.common.settings import Settings
+from libs.common.errors import YouSyncError
+from libs.common.settings import Settings, load
 from libs.common.web.server import Server
 from yousync.backing import embedded_backing
 from yousync.environment import SERVICES, Address, service_environment, variables
@@ -76,8 +77,11 @@ def _build(service: str, bus: Bus | None) -> tuple[FastAPI, Settings]:
         "notifier": (notifier, NotifierSettings),
     }
     build, settings_type = rooms[service]
-    settings: Settings = settings_type()
-    return build(settings, bus), settings
+    settings: Settings = load(settings_type)
+    try:
+        return build(settings, bus), settings
+    except (YouSyncError, ValueError) as error:
+        raise LocalServerError(str(error)) from error
 
 
 async def _stop(servers: list[Server], running: list[asyncio.Task[None]]) -> None:

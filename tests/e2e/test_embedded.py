@@ -64,3 +64,21 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         other.listen()
         with pytest.raises(AssertionError, match="PORT="):
             platform.yousync("up")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("BROKER_URL", "redis://127.0.0.1", "amqp://"),
+        ("STORAGE_URL", "ftp://127.0.0.1", "file:///absolute/folder"),
+        ("DATABASE_URL", "postgresql://u:geheim@127.0.0.1:1/x", "does not let us in"),
+        ("ENVIRONMENT", "production", "BROKER_URL"),
+        ("PORT", "http", "PORT"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named_without_a_traceback(tmp_path: Path, name: str, value: str, said: str) -> None:
+    platform = Embedded(tmp_path / "state", **{name: value})
+    with pytest.raises(AssertionError, match=said) as refusal:
+        platform.yousync("up")
+    assert "Traceback" not in str(refusal.value)
+    assert "geheim" not in str(refusal.value)
