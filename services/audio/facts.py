@@ -20,24 +20,21 @@ class _Common(TypedDict):
     token_id: int
     script_id: int
     user_id: int | None
-    version: int
+    sequence: int
     progress: int
     message: str
 
 
 def fact_of(before: Job, after: Job) -> JobFact | None:
-    """What the change from `before` to `after` is to the others; None when it is none of their business.
-
-    Queueing and dispatching are not: what they change for a learner shows with the next start.
-    """
-    if after.version == before.version:
+    """What the change from `before` to `after` is to the others; None when it is none of their business."""
+    if after.sequence == before.sequence:
         return None
     common = _Common(
         job_id=after.id,
         token_id=after.token_id,
         script_id=after.script_id,
         user_id=after.user_id,
-        version=after.version,
+        sequence=after.sequence,
         progress=after.progress,
         message=after.message,
     )
@@ -52,8 +49,8 @@ def fact_of(before: Job, after: Job) -> JobFact | None:
             return AnalysisFailed(**common, reason=after.reason or "")
         case State.CANCELLED:
             return AnalysisCancelled(**common)
-        case _:
-            return None
+        case State.QUEUED | State.DISPATCHED:
+            raise AssertionError(f"a job is told of in state {after.state}")
 
 
 def analysis_requested(

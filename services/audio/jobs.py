@@ -38,7 +38,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One take's way to its score. `version` grows by one with every change that anybody may see."""
+    """One take's way to its score.
+
+    `version` grows by one with every change, so that nobody overwrites a change that he has not seen. `sequence` is how
+    many facts the others were told of the job so far.
+    """
 
     id: str  # 32 hex digits, unguessable
     take_id: UUID
@@ -47,6 +51,7 @@ class Job:
     script_id: int
     state: State = State.QUEUED
     version: int = 1
+    sequence: int = 1  # the upload is the first fact
     progress: int = texts.STORED_PROGRESS  # 0..100, never falls while the job is open
     message: str = texts.STORED
     attempt: int = 0  # dispatches so far
@@ -189,7 +194,7 @@ def _dispatch(job: Job, lease: str, now: datetime) -> Job | Ignored:
 
 
 def _run(job: Job, now: datetime, rules: Rules) -> Job:
-    return _changed(
+    return _told(
         job,
         now,
         state=State.RUNNING,
@@ -199,13 +204,13 @@ def _run(job: Job, now: datetime, rules: Rules) -> Job:
 
 
 def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
-    """A report that shows nothing new still proves life: the lease grows, the version does not."""
+    """A report that shows nothing new still proves life: the lease grows, and nobody is told."""
     expires = now + timedelta(seconds=rules.lease_seconds)
     progress = texts.progress_while_running(report.percent)
     if job.state is State.RUNNING and progress <= job.progress:
-        return replace(job, lease_expires_at=expires, updated_at=now)
+        return _changed(job, now, lease_expires_at=expires)
     # Not yet running: the report of the start got lost, or this one overtook it.
-    return _changed(
+    return _told(
         job,
         now,
         state=State.RUNNING,
@@ -238,7 +243,7 @@ def _try_again(job: Job, reason: str, now: datetime, rules: Rules) -> Job:
 
 
 def _end(job: Job, state: State, message: str, now: datetime, *, reason: str | None = None) -> Job:
-    return _changed(
+    return _told(
         job,
         now,
         state=state,
@@ -249,6 +254,11 @@ def _end(job: Job, state: State, message: str, now: datetime, *, reason: str | N
         lease_expires_at=None,
         finished_at=now,
     )
+
+
+def _told(job: Job, now: datetime, **changes: Any) -> Job:
+    """A change that the others are told of. Queueing and dispatching are not: what they change shows with the next start."""
+    return _changed(job, now, sequence=job.sequence + 1, **changes)
 
 
 def _changed(job: Job, now: datetime, **changes: Any) -> Job:

@@ -59,7 +59,7 @@ _SAVE_JOB = sa.update(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
 _TAKE_FIELDS = tuple(field.name for field in fields(Take))
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
 _CHANGING = (
-    *("state", "version", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
+    *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
     *("result", "reason", "updated_at", "finished_at"),
 )
 

@@ -145,6 +145,7 @@ class UploadService:
                 tx.publish(
                     AudioUploaded(
                         job_id=job.id,
+                        sequence=job.sequence,
                         take_id=str(take.id),
                         token_id=take.token_id,
                         script_id=take.script_id,

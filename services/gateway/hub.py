@@ -1,8 +1,11 @@
 """All open event streams of this process, and what keeps each of them exact.
 
 Frames on the bus may be lost; a stream is exact because it knows the sequence of the last frame that it handed over. A
-frame that follows it goes out at once. One that does not (a gap), a stream that has just opened, and every stream after
-the bus was away read what is missing from notifier's table.
+frame that follows it goes out at once. After one that does not (a gap) and after the bus was away a stream reads what is
+missing from notifier's table, as one that has just opened reads where it begins. Frames that come meanwhile are held.
+
+A frame is sent before it is stored. Hence a stream may hear neither the frame nor find it, when it began in between; then it
+hears that the frame is `Stored` by now and reads again.
 """
 
 import asyncio
@@ -15,9 +18,9 @@ import aiohttp
 from prometheus_client import Counter, Gauge
 
 from libs.common.bus.base import PARTITIONS, Bus, BusUnavailable, FrameListener
-from libs.common.contracts.notifier import ChannelHistory, Frame, partition_of
+from libs.common.contracts.notifier import HEARD, ChannelHistory, Frame, Stored, partition_of
 from services.gateway.history import Histories
-from services.gateway.stream import Stream, encode, encode_data
+from services.gateway.stream import BACKLOG, Stream, encode, encode_data
 
 log = logging.getLogger(__name__)
 
@@ -107,22 +110,32 @@ class Hub:
                 self._catch_up(stream)
 
     async def _hear(self, partition: int, body: bytes) -> None:
-        """One frame from the bus, encoded once for all that listen."""
-        frame = Frame.model_validate_json(body)
-        streams = self._streams.get(frame.channel)
+        """One message from the bus. A frame is encoded once for all that listen."""
+        heard = HEARD.validate_json(body)
+        streams = self._streams.get(heard.channel)
         if streams is None:
             return
-        encoded = encode(frame)
+        if isinstance(heard, Stored):
+            for stream in streams:
+                if heard.sequence > stream.known:
+                    self._missed(stream)
+            return
+        encoded = encode(heard)
         for stream in tuple(streams):
-            stream.heard = max(stream.heard, frame.sequence)
-            if stream.catching_up is not None or frame.sequence <= stream.sequence:
+            if heard.sequence <= stream.sequence:
                 continue
-            if frame.sequence == stream.sequence + 1:
-                stream.sequence = frame.sequence
-                stream.put(encoded, last=frame.final)
-            else:
-                GAPS.inc()
-                self._catch_up(stream)
+            if stream.catching_up is None and heard.sequence == stream.sequence + 1:
+                stream.sequence = heard.sequence
+                stream.put(encoded, last=heard.final)
+                continue
+            stream.held = (*stream.held, heard)[-BACKLOG:]
+            if stream.catching_up is None:
+                self._missed(stream)
+
+    def _missed(self, stream: Stream) -> None:
+        if stream.catching_up is None:
+            GAPS.inc()
+        self._catch_up(stream)
 
     def _catch_up(self, stream: Stream) -> None:
         """Have `stream` read what it misses, and once more if it is reading just now."""
@@ -137,17 +150,15 @@ class Hub:
                 # Bound before the read: what is told after the read is heard, what was told before is read.
                 bound = await self._bind(_partition(stream))
                 stream.stale = False
-                known, heard = stream.sequence, stream.heard
-                failed = False
                 try:
                     await self._read(stream)
+                    self._tell_held(stream)
                 except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                     log.info("a stream cannot go on yet", extra={"channel": stream.channel, "error": repr(error)})
-                    failed = stream.stale = True
-                if bound and not stream.stale and stream.heard <= stream.sequence:
+                    bound, stream.stale = False, True
+                if bound and not stream.stale:
                     return
-                # A frame that was heard during the read is in the table by now: no reason to wait.
-                if failed or not bound or (stream.sequence == known and stream.heard == heard):
+                if not bound:
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             stream.catching_up = None
@@ -179,6 +190,14 @@ class Hub:
             stream.put(b"".join(map(encode, frames)), count=len(frames))
         if history.final:
             stream.close()
+
+    def _tell_held(self, stream: Stream) -> None:
+        """What was heard during the read and was not stored yet; what is older than the read's newest is in it, or late."""
+        held, stream.held = stream.held, ()
+        for frame in sorted(held, key=lambda frame: frame.sequence):
+            if frame.sequence > stream.sequence:
+                stream.sequence = frame.sequence
+                stream.put(encode(frame), last=frame.final)
 
     async def _bind(self, partition: int) -> bool:
         """Whether frames of `partition` are heard from now on. A bus that is away remembers the binding, but hears nothing."""

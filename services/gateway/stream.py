@@ -35,7 +35,7 @@ class Stream:
     """Takes frames without ever waiting, and writes them in a task that exists only while there is something to write.
 
     `seen` is the sequence that the client says it has, `unknown` what it is told when there is no such job. `sequence` is
-    that of the last frame handed over, `heard` the highest one known to exist.
+    that of the last frame handed over; `held` are frames that came while it reads what lies before them.
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Stream:
         "begun",
         "catching_up",
         "channel",
-        "heard",
+        "held",
         "job_id",
         "seen",
         "sequence",
@@ -60,7 +60,7 @@ class Stream:
         self.seen = seen
         self.unknown = unknown
         self.sequence = 0
-        self.heard = 0
+        self.held: tuple[Frame, ...] = ()
         self.begun = False  # whether the client knows the job's state
         self.stale = False  # whether what is being read now may miss something
         self.catching_up: asyncio.Task[None] | None = None
@@ -68,6 +68,11 @@ class Stream:
         self._backlog: deque[bytes] | None = None  # made when needed: most streams are idle most of the time
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
+
+    @property
+    def known(self) -> int:
+        """The highest sequence that was handed over or will be."""
+        return max((self.sequence, *(frame.sequence for frame in self.held)))
 
     @property
     def closing(self) -> bool:

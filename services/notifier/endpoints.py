@@ -11,8 +11,8 @@ from services.notifier.deps import Notifier
 router = APIRouter(prefix="/internal/channels", tags=["channels"], dependencies=[Depends(require_service)])
 
 ChannelName = Annotated[str, Path(pattern=r"^job:[0-9A-Za-z-]{1,64}$")]
-# PostgreSQL's bigint ends there
-Sequence = Annotated[int, Query(ge=0, le=2**63 - 1)]
+# PostgreSQL's integer ends there
+Sequence = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 @router.get("/{channel}/frames", summary="What a channel was told after a given frame")

@@ -6,63 +6,65 @@ from prometheus_client import Counter
 
 from libs.common.bus.base import PARTITIONS, Bus
 from libs.common.contracts.audio import AnalysisCancelled, AnalysisCompleted, AnalysisFailed, AudioUploaded, JobFact
-from libs.common.contracts.notifier import ChannelHistory, job_channel, partition_of
+from libs.common.contracts.notifier import ChannelHistory, Frame, Stored, job_channel, partition_of
 from libs.common.db import Database
 from services.notifier import repository
 
-FACTS = Counter("yousync_notifier_facts_total", "Facts by what became of them (told, stale)", ["service", "outcome"])
-
-# What was true before the first change of a job, whose version is 1.
-UPLOADED_VERSION = 0
+FACTS = Counter("yousync_notifier_facts_total", "Facts, by whether they came before (told, repeated)", ["service", "outcome"])
 
 
-def frame_data(fact: AudioUploaded | JobFact) -> dict[str, Any]:
+def frame_of(fact: AudioUploaded | JobFact) -> Frame:
     """What clients are told of `fact`: the whole state of the job, in the words and the order of keys that they know.
 
-    They know no cancelled jobs, and stop listening at a failed one.
+    They know no cancelled jobs, and stop listening at a failed one. Pure: the same fact makes the same frame for ever.
     """
     match fact:
         case AudioUploaded():
-            return _data(fact.job_id, "processing", 40, "S3 업로드")
+            return _frame(fact, "processing", 40, "S3 업로드")
         case AnalysisCompleted():
-            return _data(fact.job_id, "completed", 100, "분석 완료", fact.result)
+            return _frame(fact, "completed", 100, "분석 완료", fact.result)
         case AnalysisFailed() | AnalysisCancelled():
-            return _data(fact.job_id, "failed", 0, fact.message)
+            return _frame(fact, "failed", 0, fact.message)
         case _:
-            return _data(fact.job_id, "processing", fact.progress, fact.message)
+            return _frame(fact, "processing", fact.progress, fact.message)
 
 
-def _data(job_id: str, status: str, progress: int, message: str, result: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"job_id": job_id, "status": status, "progress": progress, "message": message, "result": result}
+def _frame(
+    fact: AudioUploaded | JobFact, status: str, progress: int, message: str, result: dict[str, Any] | None = None
+) -> Frame:
+    return Frame(
+        channel=job_channel(fact.job_id),
+        sequence=fact.sequence,
+        final=status != "processing",
+        data={"job_id": fact.job_id, "status": status, "progress": progress, "message": message, "result": result},
+    )
 
 
 class NotifierService:
-    """Stores frames first and sends them second: whoever misses one on the bus finds it in the table."""
+    """Sends frames first, because somebody waits for them, then stores them and says so; see `Stored`."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
 
-    async def tell(self, fact: AudioUploaded | JobFact, message_id: str) -> None:
-        """Tell the channel of the fact's job.
+    async def tell(self, fact: AudioUploaded | JobFact) -> None:
+        """Tell the channel of the fact's job, and keep the frame for those who were not there.
 
-        A late or repeated fact tells nobody anything. A message that comes again, because this process died before it was
-        acknowledged, sends its stored frame again: gateways know it by its sequence.
+        A fact that comes again, because this process died before it acknowledged it, does the same again: gateways know its
+        frame by the sequence, and the table has it. A late one fills its hole in the history.
         Raises `DatabaseUnavailable`, `BusUnavailable`.
         """
-        channel = job_channel(fact.job_id)
-        async with self._database.autocommit() as connection:
-            frame = await repository.append(
-                connection,
-                channel,
-                version=fact.version if isinstance(fact, JobFact) else UPLOADED_VERSION,
-                final=isinstance(fact, AnalysisCompleted | AnalysisFailed | AnalysisCancelled),
-                data=frame_data(fact),
-                message_id=message_id,
-            )
-        FACTS.labels("notifier", "stale" if frame is None else "told").inc()
-        if frame is not None:
-            await self._bus.publish_frame(partition_of(channel, PARTITIONS), frame.model_dump_json().encode())
+        frame = frame_of(fact)
+        try:
+            await self._send(frame.channel, frame)
+        finally:  # with the bus away too: its streams read the history when it is back
+            async with self._database.autocommit() as connection:
+                new = await repository.store(connection, frame)
+        FACTS.labels("notifier", "told" if new else "repeated").inc()
+        await self._send(frame.channel, Stored(channel=frame.channel, sequence=frame.sequence))
+
+    async def _send(self, channel: str, what: Frame | Stored) -> None:
+        await self._bus.publish_frame(partition_of(channel, PARTITIONS), what.model_dump_json().encode())
 
     async def history(self, channel: str, after: int) -> ChannelHistory:
         """What `channel` was told after the frame with sequence `after`."""
@@ -70,7 +72,7 @@ class NotifierService:
             return await repository.history(connection, channel, after)
 
     async def sweep(self, retention_days: int) -> None:
-        """Forget the channels that ended their retention."""
+        """Forget the frames that are older than that."""
         async with self._database.autocommit() as connection:
             while await repository.forget_older_than(connection, retention_days) == repository.SWEEP_BATCH:
                 pass

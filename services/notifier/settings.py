@@ -14,7 +14,7 @@ class NotifierSettings(DatabaseSettings, BusSettings, InternalSettings):
 
     # facts handled side by side; each waits for one commit, and those of one job wait for each other anyway
     concurrency: int = Field(16, ge=1, le=200)
-    # days after its last frame that a channel can still be replayed; a browser tab rarely stays open for longer
+    # days that a frame can still be replayed; a job lasts minutes, a browser tab rarely stays open for longer
     retention_days: int = Field(7, ge=1, le=365)
     # seconds between two sweeps of what is older
     sweep_seconds: float = Field(3600.0, gt=0)

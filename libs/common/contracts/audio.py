@@ -21,9 +21,10 @@ class Priority(StrEnum):
 
 
 class AudioUploaded(Event, name="audio.uploaded"):
-    """The bytes of a take are stored completely and look like audio. Nothing is analysed yet."""
+    """The bytes of a take are stored completely and look like audio. Nothing is analysed yet: the first fact of its job."""
 
     job_id: str
+    sequence: int  # as in `JobFact`
     take_id: str
     token_id: int
     script_id: int
@@ -56,13 +57,17 @@ class AnalysisRequested(Event, name="analysis.requested"):
 
 
 class JobFact(Event):
-    """Common to all facts about a job's life. `version` grows by one with every committed change of the job."""
+    """Common to all facts about a job's life.
+
+    `sequence` counts the facts of the job without gaps: `audio.uploaded` is 1, and after a final fact there is none. The
+    job's owner counts, in the transaction of the change, so that whoever hears a fact knows its place without asking.
+    """
 
     job_id: str
     token_id: int
     script_id: int
     user_id: int | None
-    version: int
+    sequence: int
     progress: int  # 0..100
     message: str  # for the learner
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.audio import texts
+from services.audio.facts import fact_of
 from services.audio.jobs import (
     Cancel,
     Completed,
@@ -88,11 +89,12 @@ def test_every_state_answers_every_event_as_the_table_says(state: State, name: s
 
 
 @pytest.mark.parametrize(("state", "name"), list(product(State, EVENTS)))
-def test_every_change_makes_the_version_one_greater(state: State, name: str) -> None:
+def test_every_change_makes_the_version_one_greater_and_the_sequence_if_it_is_told(state: State, name: str) -> None:
     before = job(state)
     changed = transition(before, EVENTS[name], NOW, RULES)
     if isinstance(changed, Job):
         assert changed.version == before.version + 1
+        assert changed.sequence == before.sequence + (fact_of(before, changed) is not None)
         assert (changed.finished_at is None) is changed.state.is_open
         assert (changed.lease is None) is (changed.state not in (State.DISPATCHED, State.RUNNING))
 
@@ -123,11 +125,12 @@ def test_progress_prolongs_the_lease() -> None:
     assert running.progress == 84
 
 
-def test_a_heartbeat_without_progress_prolongs_the_lease_and_keeps_the_version() -> None:
+def test_a_heartbeat_without_progress_prolongs_the_lease_and_tells_nobody() -> None:
     running = replace(job(State.RUNNING), progress=84, message="분석 중… align")
     later = NOW + timedelta(seconds=20)
     same = after(running, Progressed(LEASE, 10, "decode"), later)
-    assert (same.version, same.progress, same.message) == (running.version, 84, "분석 중… align")
+    assert (same.sequence, same.progress, same.message) == (running.sequence, 84, "분석 중… align")
+    assert fact_of(running, same) is None
     assert same.lease_expires_at == later + timedelta(seconds=30)
 
 

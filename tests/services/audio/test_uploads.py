@@ -36,6 +36,7 @@ async def test_an_upload_leaves_the_bytes_in_storage_and_the_fact_on_the_bus(hou
     fact = await house.facts.until(AudioUploaded)
     assert fact == AudioUploaded(
         job_id=answer.json()["job_id"],
+        sequence=1,
         take_id=fact.take_id,
         token_id=3,
         script_id=7,

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from libs.common.bus.base import PARTITIONS, Bus
 from libs.common.bus.memory import MemoryBus
-from libs.common.contracts.notifier import Frame, job_channel, partition_of
+from libs.common.contracts.notifier import Frame, Stored, job_channel, partition_of
 from libs.common.settings import Settings
 from libs.common.web.server import Server
 from services.gateway.main import build
@@ -168,19 +168,27 @@ class FakeNotifier:
         fake.channels = self.history
 
     async def tell(self, job_id: str = JOB, *, progress: int = 50, final: bool = False, heard: bool = True) -> Frame:
-        """Store the next frame of a job and publish it, unless the bus loses it."""
-        channel = job_channel(job_id)
-        frames = self._frames.setdefault(channel, [])
-        status = "completed" if final else "processing"
-        data = {"job_id": job_id, "status": status, "progress": progress, "message": "분석 중…", "result": None}
-        frame = Frame(channel=channel, sequence=len(frames) + 1, final=final, data=data)
-        frames.append(frame)
+        """Publish the next frame of a job, store it and say so, unless the bus loses both messages."""
+        frame = self.next(job_id, progress=progress, final=final)
         if heard:
             await self.publish(frame)
+        self.store(frame)
+        if heard:
+            await self.publish(Stored(channel=frame.channel, sequence=frame.sequence))
         return frame
 
-    async def publish(self, frame: Frame) -> None:
-        await self._bus.publish_frame(partition_of(frame.channel, PARTITIONS), frame.model_dump_json().encode())
+    def next(self, job_id: str = JOB, *, progress: int = 50, final: bool = False) -> Frame:
+        """The frame that follows those that are stored."""
+        status = "completed" if final else "processing"
+        data = {"job_id": job_id, "status": status, "progress": progress, "message": "분석 중…", "result": None}
+        channel = job_channel(job_id)
+        return Frame(channel=channel, sequence=len(self._frames.get(channel, ())) + 1, final=final, data=data)
+
+    def store(self, frame: Frame) -> None:
+        self._frames.setdefault(frame.channel, []).append(frame)
+
+    async def publish(self, what: Frame | Stored) -> None:
+        await self._bus.publish_frame(partition_of(what.channel, PARTITIONS), what.model_dump_json().encode())
 
     def history(self, channel: str, after: int) -> dict[str, Any]:
         """What the real one answers."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from libs.common.bus.factory import open_bus
 from libs.common.bus.memory import MemoryBus
-from libs.common.contracts.notifier import Frame
+from libs.common.contracts.notifier import Frame, Stored
 from services.gateway.main import build
 from services.gateway.settings import GatewaySettings
 from tests.services.gateway.conftest import JOB, PATIENCE, SERVICE_KEY, Fake, FakeNotifier, NewGateway, serving
@@ -155,6 +155,61 @@ async def test_what_the_bus_lost_is_read_from_notifier(gateway: httpx.AsyncClien
         assert await client.ids(4) == [1, 2, 3, 4]
         await notifier.tell(final=True)
         assert ids(await client.rest()) == [1, 2, 3, 4, 5]
+
+
+async def test_a_frame_after_a_gap_is_told_although_it_is_not_stored_yet(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        await notifier.tell(heard=False)
+        await notifier.publish(notifier.next(final=True))
+        assert ids(await client.rest()) == [1, 2, 3]
+
+
+async def test_a_frame_whose_fact_is_still_to_be_handled_holds_up_nothing_and_overrides_nothing(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        late = notifier.next()
+        await notifier.publish(late.model_copy(update={"sequence": 3}))
+        assert await client.ids(2) == [1, 3]
+        await notifier.publish(late)
+        await notifier.publish(late.model_copy(update={"sequence": 4, "final": True}))
+        assert ids(await client.rest()) == [1, 3, 4]
+
+
+async def test_a_frame_that_was_sent_before_the_stream_and_stored_after_it_had_read_is_told(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    frame = notifier.next(final=True)
+    await notifier.publish(frame)
+    async with open_stream(gateway) as client:
+        assert await client.ids(1) == [1]
+        notifier.store(frame)
+        await notifier.publish(Stored(channel=frame.channel, sequence=frame.sequence))
+        assert ids(await client.rest()) == [1, 2]
+
+
+async def test_frames_that_are_heard_while_the_beginning_is_read_follow_it_in_order(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier
+) -> None:
+    await notifier.tell()
+    third = notifier.next(final=True).model_copy(update={"sequence": 3})
+    telling: list[asyncio.Task[None]] = []
+
+    def slow(channel: str, after: int) -> dict[str, Any]:
+        if not telling:
+            telling.extend(asyncio.create_task(notifier.publish(frame)) for frame in (third, notifier.next()))
+        return notifier.history(channel, after)
+
+    notifier.fake.channels = slow
+    async with open_stream(gateway) as client:
+        assert ids(await client.rest()) == [1, 2, 3]
 
 
 async def test_after_a_break_of_the_bus_streams_read_what_they_missed(

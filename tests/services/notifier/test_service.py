@@ -5,6 +5,7 @@ from zlib import crc32
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import BusUnavailable, Message
 from libs.common.bus.memory import MemoryBus
@@ -17,7 +18,9 @@ from libs.common.contracts.audio import (
     AudioUploaded,
 )
 from libs.common.contracts.base import Event
-from libs.common.contracts.notifier import Frame, job_channel
+from libs.common.contracts.notifier import HEARD, Frame, Stored, job_channel
+from libs.common.db import DatabaseUnavailable
+from services.notifier import repository
 from services.notifier.service import NotifierService
 from tests.services.notifier.conftest import Ear
 
@@ -26,20 +29,22 @@ RESULT: dict[str, Any] = {"status": "success", "result": {"overall_score": 0.82,
 
 
 def uploaded(job_id: str = JOB) -> AudioUploaded:
-    return AudioUploaded(job_id=job_id, take_id="t", token_id=1, script_id=2, user_id=None, size=9, media_type="audio/wav")
+    return AudioUploaded(
+        job_id=job_id, sequence=1, take_id="t", token_id=1, script_id=2, user_id=None, size=9, media_type="audio/wav"
+    )
 
 
-def fact(kind: type[Event], version: int, *, progress: int = 70, message: str = "분석 중…", **more: Any) -> Event:
+def fact(kind: type[Event], sequence: int, *, progress: int = 70, message: str = "분석 중…", **more: Any) -> Event:
     common = {"job_id": JOB, "token_id": 1, "script_id": 2, "user_id": None}
-    return kind.model_validate({**common, "version": version, "progress": progress, "message": message, **more})
+    return kind.model_validate({**common, "sequence": sequence, "progress": progress, "message": message, **more})
 
 
-def started(version: int = 1) -> Event:
-    return fact(AnalysisStarted, version, attempt=1)
+def started(sequence: int = 2) -> Event:
+    return fact(AnalysisStarted, sequence, attempt=1)
 
 
-def completed(version: int = 3) -> Event:
-    return fact(AnalysisCompleted, version, result=RESULT)
+def completed(sequence: int = 4) -> Event:
+    return fact(AnalysisCompleted, sequence, result=RESULT)
 
 
 def message(event: Event) -> Message:
@@ -47,7 +52,11 @@ def message(event: Event) -> Message:
 
 
 def frames(ear: Ear) -> list[Frame]:
-    return [Frame.model_validate_json(body) for _, body in ear.heard]
+    return [heard for heard in everything(ear) if isinstance(heard, Frame)]
+
+
+def everything(ear: Ear) -> list[Frame | Stored]:
+    return [HEARD.validate_json(body) for _, body in ear.heard]
 
 
 async def settle() -> None:
@@ -67,7 +76,7 @@ async def tell(bus: MemoryBus, *events: Event) -> None:
 
 
 async def test_the_life_of_a_job_is_told_frame_by_frame(bus: MemoryBus, ear: Ear) -> None:
-    await tell(bus, uploaded(), started(1), fact(AnalysisProgressed, 2, progress=85, message="발음 비교"), completed(3))
+    await tell(bus, uploaded(), started(2), fact(AnalysisProgressed, 3, progress=85, message="발음 비교"), completed(4))
     assert [(frame.sequence, frame.final) for frame in frames(ear)] == [(1, False), (2, False), (3, False), (4, True)]
     assert [json.dumps(frame.data, ensure_ascii=False) for frame in frames(ear)] == [
         f'{{"job_id": "{JOB}", "status": "processing", "progress": 40, "message": "S3 업로드", "result": null}}',
@@ -102,65 +111,91 @@ async def test_a_job_that_ended_without_a_result_is_told_as_failed(bus: MemoryBu
 
 async def test_a_frame_travels_in_the_partition_of_its_channel(bus: MemoryBus, ear: Ear) -> None:
     await tell(bus, started())
-    assert [partition for partition, _ in ear.heard] == [crc32(job_channel(JOB).encode()) % 256]
+    assert {partition for partition, _ in ear.heard} == {crc32(job_channel(JOB).encode()) % 256}
 
 
-async def test_a_late_or_repeated_fact_makes_no_frame(bus: MemoryBus, ear: Ear) -> None:
-    await tell(bus, started(5), started(5), fact(AnalysisProgressed, 4), uploaded(), fact(AnalysisProgressed, 6))
-    assert [(frame.sequence, frame.data["progress"]) for frame in frames(ear)] == [(1, 70), (2, 70)]
+async def test_a_frame_is_sent_before_it_is_stored_and_announced_when_it_is(
+    app: FastAPI, bus: MemoryBus, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service: NotifierService = app.state.notifier
+    send, kept = bus.publish_frame, []
+
+    async def look(partition: int, body: bytes) -> None:
+        kept.append((await service.history(job_channel(JOB), 0)).last_sequence)
+        await send(partition, body)
+
+    monkeypatch.setattr(bus, "publish_frame", look)
+    await tell(bus, started(2))
+    assert kept == [0, 2]
+    assert everything(ear)[1:] == [Stored(channel=job_channel(JOB), sequence=2)]
 
 
-async def test_nothing_follows_the_final_frame(bus: MemoryBus, ear: Ear) -> None:
-    await tell(bus, completed(3), fact(AnalysisProgressed, 4), fact(AnalysisFailed, 5, reason="late"))
-    assert [frame.sequence for frame in frames(ear)] == [1]
-
-
-async def test_a_message_that_comes_again_sends_its_stored_frame_again(bus: MemoryBus, ear: Ear) -> None:
-    first, second = message(started(1)), message(completed(2))
+async def test_a_fact_that_comes_again_is_the_same_frame_and_is_kept_once(app: FastAPI, bus: MemoryBus, ear: Ear) -> None:
+    first, second = message(started(2)), message(completed(3))
     for each in (first, second, first, second):
         await bus.publish(each)
     await settle()
-    assert [frame.sequence for frame in frames(ear)] == [1, 2, 1, 2]
-    assert ear.heard[:2] == ear.heard[2:]
+    assert [frame.sequence for frame in frames(ear)] == [2, 3, 2, 3]
+    assert ear.heard[:4] == ear.heard[4:]
+    history = await app.state.notifier.history(job_channel(JOB), 0)
+    assert list(history.frames) == frames(ear)[:2]
 
 
-async def test_a_frame_that_could_not_be_sent_is_sent_when_its_message_comes_again(
-    bus: MemoryBus, ear: Ear, monkeypatch: pytest.MonkeyPatch
+async def test_a_late_fact_fills_its_hole_and_overrides_nothing(app: FastAPI, bus: MemoryBus) -> None:
+    service: NotifierService = app.state.notifier
+    await tell(bus, uploaded(), completed(4))
+    history = await service.history(job_channel(JOB), 1)
+    assert ([frame.sequence for frame in history.frames], history.last_sequence, history.final) == ([4], 4, True)
+    await tell(bus, fact(AnalysisProgressed, 3), started(2))
+    history = await service.history(job_channel(JOB), 1)
+    assert ([frame.sequence for frame in history.frames], history.last_sequence, history.final) == ([2, 3, 4], 4, True)
+
+
+async def test_a_frame_that_could_not_be_stored_is_the_same_when_its_fact_comes_again(
+    app: FastAPI, bus: MemoryBus, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, refused = bus.publish_frame, 0
+    store, failed = repository.store, 0
+
+    async def fail_once(connection: AsyncConnection, frame: Frame) -> bool:
+        nonlocal failed
+        if not failed:
+            failed += 1
+            raise DatabaseUnavailable("the database went away between send and commit")
+        return await store(connection, frame)
+
+    monkeypatch.setattr(repository, "store", fail_once)
+    await tell(bus, completed(2))
+    first, again = frames(ear)
+    assert first == again
+    assert everything(ear) == [first, again, Stored(channel=job_channel(JOB), sequence=2)]
+    assert (await app.state.notifier.history(job_channel(JOB), 0)).frames == (first,)
+
+
+async def test_a_frame_that_could_not_be_sent_is_stored_and_sent_when_its_fact_comes_again(
+    app: FastAPI, bus: MemoryBus, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, kept = bus.publish_frame, []
 
     async def refuse_once(partition: int, body: bytes) -> None:
-        nonlocal refused
-        if not refused:
-            refused += 1
-            raise BusUnavailable("the broker went away between commit and send")
+        kept.append((await app.state.notifier.history(job_channel(JOB), 0)).last_sequence)
+        if len(kept) == 1:
+            raise BusUnavailable("the broker is away")
         await send(partition, body)
 
     monkeypatch.setattr(bus, "publish_frame", refuse_once)
-    await tell(bus, started(1))
-    assert refused == 1
-    assert [frame.sequence for frame in frames(ear)] == [1]
+    await tell(bus, started(2))
+    assert kept == [0, 2, 2]
+    assert [frame.sequence for frame in frames(ear)] == [2]
 
 
-async def test_facts_of_one_job_at_the_same_time_leave_no_gap(app: FastAPI) -> None:
+async def test_the_sweep_forgets_old_frames_and_keeps_the_others(app: FastAPI, bus: MemoryBus) -> None:
     service: NotifierService = app.state.notifier
-    facts = [message(fact(AnalysisProgressed, version)) for version in range(1, 31)]
-    await asyncio.gather(
-        *(
-            service.tell(fact(AnalysisProgressed, version), each.id)  # type: ignore[arg-type]
-            for version, each in enumerate(facts, start=1)
-        )
-    )
-    history = await service.history(job_channel(JOB), 0)
-    assert [frame.sequence for frame in history.frames] == list(range(1, history.last_sequence + 1))
-
-
-async def test_the_sweep_forgets_old_channels_whole_and_keeps_the_others(app: FastAPI, bus: MemoryBus) -> None:
-    service: NotifierService = app.state.notifier
-    await tell(bus, started(1), completed(2))
+    await tell(bus, started(2), completed(3))
     await bus.publish(message(uploaded("0" * 32)))
     async with service._database.autocommit() as connection:
-        await connection.exec_driver_sql(f"UPDATE channels SET updated_at = now() - interval '8 days' WHERE name = 'job:{JOB}'")
+        await connection.exec_driver_sql(
+            f"UPDATE frames SET created_at = now() - interval '8 days' WHERE channel = 'job:{JOB}'"
+        )
     await service.sweep(7)
     assert (await service.history(job_channel(JOB), 0)).last_sequence == 0
     assert (await service.history(job_channel("0" * 32), 0)).last_sequence == 1

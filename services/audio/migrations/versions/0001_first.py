@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("script_id", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("progress", sa.SmallInteger, nullable=False),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("attempt", sa.SmallInteger, nullable=False),
