@@ -3,6 +3,7 @@
     YouSyncError
     ├── ScriptNotFound            there is no such line
     ├── JobNotFound               there is no such job, or it is somebody else's
+    ├── JobBusy                   others change the job faster than this change gets its turn
     ├── CatalogUnavailable        the line is not known here yet and the catalogue does not answer
     ├── MalformedUpload           the request is no complete multipart form
     ├── FileMissing               the request has no field `file`
@@ -33,6 +34,15 @@ class JobNotFound(YouSyncError):
 
     kind = Kind.NOT_FOUND
     code = "job_not_found"
+
+
+class JobBusy(Unavailable):
+    """Others change the job again and again between look and change."""
+
+    code = "job_busy"
+
+    def __init__(self) -> None:
+        super().__init__("the job is being changed by many at once; try again")
 
 
 class CatalogUnavailable(Unavailable):

@@ -1,4 +1,4 @@
-"""All SQL of this service. Every function takes the connection of its caller's transaction."""
+"""All SQL of this service. Functions take the connection of their caller's transaction; `save_job` is one of its own."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.audio import Priority
 from libs.common.contracts.catalog import ScriptSnapshot
+from libs.common.db import Database, Outgoing
+from libs.common.outbox.writer import Change
 from services.audio.jobs import Job, State
 from services.audio.models import JOBS, SCRIPTS, TAKES, UPLOAD_KEYS
 
@@ -55,13 +57,18 @@ _ADD_TAKE = sa.insert(TAKES)
 _ADD_JOB = sa.insert(JOBS)
 _FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
 _LOCK_JOB = _FIND_JOB.with_for_update()
-_SAVE_JOB = sa.update(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
 _TAKE_FIELDS = tuple(field.name for field in fields(Take))
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
 _CHANGING = (
     *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
     *("result", "reason", "updated_at", "finished_at"),
 )
+_SAVE_JOB = (
+    sa.update(JOBS)
+    .where(JOBS.c.id == sa.bindparam("job_id"), JOBS.c.version == sa.bindparam("seen_version"))
+    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
+)
+_CHANGE_JOB = Change(_SAVE_JOB)
 
 
 # --- Scripts ----------------------------------------------------------------------------------------------------------
@@ -181,9 +188,19 @@ async def lock_idle_jobs(connection: AsyncConnection, job_ids: Collection[str]) 
     return [_job(row) for row in (await connection.execute(chosen)).mappings()]
 
 
-async def save_job(connection: AsyncConnection, job: Job) -> None:
-    """Write all that can change of a job."""
-    await connection.execute(_SAVE_JOB, {"job_id": job.id, **{name: getattr(job, name) for name in _CHANGING}})
+async def save_locked_job(connection: AsyncConnection, before: Job, after: Job) -> None:
+    """Write all that can change of a job that this transaction has locked."""
+    await connection.execute(_SAVE_JOB, _saved(before, after))
+
+
+async def save_job(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
+    """Commit a change of a job together with what the others hear of it, if it is still as it was `before`."""
+    return await database.change(_CHANGE_JOB, _saved(before, after), *outgoing)
+
+
+def _saved(before: Job, after: Job) -> dict[str, object]:
+    new = {f"new_{name}": getattr(after, name) for name in _CHANGING}
+    return {"job_id": before.id, "seen_version": before.version, **new}
 
 
 async def overdue_jobs(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:

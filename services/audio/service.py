@@ -14,11 +14,11 @@ from uuid import uuid4
 
 from libs.common.bus.base import Message
 from libs.common.contracts.notifier import job_channel
-from libs.common.db import Database, Transaction
+from libs.common.db import Database, Outgoing, Transaction
 from libs.common.storage.base import Storage
 from libs.common.web.auth import Principal
 from services.audio import repository, texts
-from services.audio.errors import JobNotFound
+from services.audio.errors import JobBusy, JobNotFound
 from services.audio.facts import analysis_requested, fact_of
 from services.audio.jobs import (
     Completed,
@@ -42,6 +42,8 @@ JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 SWEEP_BATCH = 100
 # A server that gets its work at the last moment still has to fetch the recording.
 URL_MARGIN = timedelta(minutes=2)
+# Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
+LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,14 @@ class Parcel:
     assignment: Assignment
     audio_url: str
     audio_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A job after an event, and what the others hear of it."""
+
+    job: Job
+    outgoing: tuple[Outgoing, ...]
 
 
 class JobService:
@@ -87,7 +97,7 @@ class JobService:
         """The job, for callers who may see all."""
         if not JOB_ID.fullmatch(job_id):
             return None
-        async with self._database.reading() as connection:
+        async with self._database.autocommit() as connection:
             return await repository.find_job(connection, job_id)
 
     async def dispatch(self, job_id: str, message: Message) -> None:
@@ -105,7 +115,9 @@ class JobService:
     async def report(self, job_id: str, kind: str, report: Report) -> None:
         """An analysis server claims something (`kind` names it in metrics). What does not fit the job changes nothing.
 
-        No inbox row is needed for "once": a second delivery finds its lease gone or its change made.
+        No inbox row is needed for "once": a second delivery finds its lease gone or its change made. Nothing is locked, for
+        a learner waits: two round trips, and if somebody else changed the job between them, two more.
+        Raises JobBusy, DatabaseUnavailable.
         """
         if not JOB_ID.fullmatch(job_id):
             REPORTS.labels(SERVICE, kind, "unknown_job").inc()
@@ -113,13 +125,24 @@ class JobService:
         report = self._presentable(report)
         may_go_out_again = isinstance(report, Failed) and report.temporary
         parcel = (await self._parcels([job_id])).get(job_id) if may_go_out_again else None
-        async with self._database.transaction() as tx:
-            job = await repository.lock_job(tx.connection, job_id)
-            ignored = None if job is None else await self._apply(tx, job, report, parcel)
-        outcome = "unknown_job" if job is None else ignored.why.value if ignored else "accepted"
+        outcome = await self._hear(job_id, report, parcel)
         REPORTS.labels(SERVICE, kind, outcome).inc()
         if outcome != "accepted":
             log.info("a report changed nothing", extra={"job_id": job_id, "kind": kind, "outcome": outcome})
+
+    async def _hear(self, job_id: str, report: Report, parcel: Parcel | None) -> str:
+        """What became of the report, as metrics name it."""
+        for _ in range(LOOKS):
+            job = await self.find(job_id)
+            if job is None:
+                return "unknown_job"
+            change = self._decide(job, report, parcel)
+            if isinstance(change, Ignored):
+                return change.why.value
+            if await repository.save_job(self._database, job, change.job, change.outgoing):
+                _count(change.job)
+                return "accepted"
+        raise JobBusy
 
     async def sweep(self) -> None:
         """Move on every job that something is due for by the clock. Any number of processes may do this at once."""
@@ -165,6 +188,17 @@ class JobService:
 
     async def _apply(self, tx: Transaction, job: Job, event: JobEvent, parcel: Parcel | None) -> Ignored | None:
         """Change the locked `job`, write what follows from it into the same transaction; why not, if nothing changed."""
+        change = self._decide(job, event, parcel)
+        if isinstance(change, Ignored):
+            return change
+        await repository.save_locked_job(tx.connection, job, change.job)
+        for each in change.outgoing:
+            tx.publish(each.event, subject=each.subject, routing_key=each.routing_key)
+        _count(change.job)
+        return None
+
+    def _decide(self, job: Job, event: JobEvent, parcel: Parcel | None) -> Change | Ignored:
+        """What `event` makes of `job`. With a `parcel` a job that may be dispatched now is."""
         now = self._clock()
         changed = transition(job, event, now, self._rules)
         if isinstance(changed, Ignored):
@@ -173,19 +207,17 @@ class JobService:
             again = transition(changed, Dispatch(_new_lease()), now, self._rules)
             assert isinstance(again, Job)
             changed = again
-        await repository.save_job(tx.connection, changed)
+        outgoing = []
         if parcel is not None and changed.state is State.DISPATCHED:
             request = analysis_requested(
                 changed, parcel.assignment, parcel.audio_url, parcel.audio_uri, self._rules.lease_seconds
             )
             # Its own ordering key: the facts of a job must not wait until a server has time for the job.
-            tx.publish(request, subject=f"work:{job.id}", routing_key=f"{request.name}.{changed.priority.value}")
+            outgoing.append(Outgoing(request, f"work:{job.id}", f"{request.name}.{changed.priority.value}"))
         fact = fact_of(job, changed)
         if fact is not None:
-            tx.publish(fact, subject=job_channel(job.id))
-        if not changed.state.is_open:
-            FINISHED_JOBS.labels(SERVICE, changed.state.value, changed.reason or "").inc()
-        return None
+            outgoing.append(Outgoing(fact, job_channel(job.id)))
+        return Change(changed, tuple(outgoing))
 
     def _presentable(self, report: Report) -> Report:
         """The report without anything that the database or a learner's screen could not take."""
@@ -199,6 +231,11 @@ class JobService:
 
 def _new_lease() -> str:
     return uuid4().hex
+
+
+def _count(job: Job) -> None:
+    if not job.state.is_open:
+        FINISHED_JOBS.labels(SERVICE, job.state.value, job.reason or "").inc()
 
 
 def _may_see(viewer: Principal | None, job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,11 @@ from libs.common.contracts.audio import (
     Priority,
 )
 from libs.common.contracts.catalog import ScriptDeleted
-from services.audio import texts
+from libs.common.db import Database, Outgoing
+from services.audio import repository, texts
+from services.audio.errors import JobBusy
+from services.audio.jobs import Job, Started
+from services.audio.service import LOOKS
 from tests.services.audio.house import House, Open, bearer, script, wav
 
 RESULT = {"status": "success", "result": {"overall_score": 0.82, "word_analysis": [{"word": "you"}]}}
@@ -186,6 +191,57 @@ async def test_reports_of_two_servers_at_once_end_the_job_once(house: House) -> 
     await house.tell(script(9))
     assert len(house.facts.of(AnalysisCompleted)) == 1
     assert (await house.state(work.job_id))["result"] == house.facts.of(AnalysisCompleted)[0].result
+
+
+async def test_reports_at_the_same_time_are_all_heard_and_told_one_after_the_other(house: House) -> None:
+    work = await house.dispatched()
+    await asyncio.gather(*(house.tell(report) for report in (started(work), progressed(work, 40), completed(work))))
+    await house.facts.until(AnalysisCompleted)
+    told = house.facts.of(JobFact)
+    assert [fact.sequence for fact in told] == list(range(2, len(told) + 2))
+    assert (await house.rows("SELECT sequence FROM jobs"))[0].sequence == told[-1].sequence
+
+
+async def test_a_job_that_somebody_changed_between_look_and_change_is_looked_at_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = await house.dispatched()
+    save, saves = repository.save_job, []
+
+    async def overtaken_once(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
+        saves.append(before.version)
+        if len(saves) == 1:
+            await house.jobs.report(work.job_id, "started", Started(work.lease))
+        return await save(database, before, after, outgoing)
+
+    monkeypatch.setattr(repository, "save_job", overtaken_once)
+    await house.tell(completed(work))
+    await house.facts.until(AnalysisCompleted)
+    assert [(fact.name, fact.sequence) for fact in house.facts.of(JobFact)] == [
+        ("analysis.started", 2),
+        ("analysis.completed", 3),
+    ]
+    assert saves == [2, 2, 3]
+
+
+async def test_a_report_on_a_job_that_changes_all_the_time_is_left_to_the_bus_and_heard_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = await house.dispatched()
+    save, saves = repository.save_job, 0
+
+    async def overtaken(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
+        nonlocal saves
+        saves += 1
+        return saves > LOOKS and await save(database, before, after, outgoing)
+
+    monkeypatch.setattr(repository, "save_job", overtaken)
+    with pytest.raises(JobBusy):
+        await house.jobs.report(work.job_id, "started", Started(work.lease))
+    assert JobBusy().retryable
+    saves = 0
+    await house.tell(completed(work))
+    assert (await house.facts.until(AnalysisCompleted)).sequence == 2
 
 
 @pytest.mark.parametrize(
