@@ -4,8 +4,7 @@ SQLAlchemy Core on asyncpg: statements are built from tables, rows become the re
 an ORM is not used, because every use case here is a handful of explicit statements and each costs a learner milliseconds.
 """
 
-import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from libs.common.bus.base import Message
 from libs.common.contracts.base import Event
 from libs.common.errors import Unavailable
 from libs.common.outbox import writer
+from libs.common.outbox.handover import Handover, Offer
 from libs.common.telemetry import child_traceparent, current
 
 CONNECT_SECONDS = 5.0
@@ -54,12 +54,12 @@ class Outgoing:
 class Transaction:
     """One open transaction. Leaving the block commits, an exception rolls back; no network call belongs inside."""
 
-    def __init__(self, connection: AsyncConnection, *, source: str, sender: str) -> None:
+    def __init__(self, connection: AsyncConnection, *, source: str, handover: Handover, offer: Offer) -> None:
         self.connection = connection
         self._source = source
-        self._sender = sender
+        self._handover = handover
+        self._offer = offer
         self._messages: list[Message] = []
-        self.published = False  # whether anything is in the outbox because of this transaction
 
     def publish(self, event: Event, *, subject: str, routing_key: str | None = None) -> None:
         """Publish `event` if and only if this transaction commits. Events of one `subject` keep their order."""
@@ -68,9 +68,9 @@ class Transaction:
     async def flush(self) -> None:
         """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events."""
         if self._messages:
-            await writer.write(self.connection, self._messages, hint=self._sender)
+            await writer.write(self.connection, self._messages, hint=self._offer.hint)
+            self._handover.add(self._offer, self._messages)
             self._messages.clear()
-            self.published = True
 
     async def first_time(self, message: Message, handler: str) -> bool:
         """True once per message and handler, False for every later delivery: the effect is committed already."""
@@ -82,7 +82,7 @@ class Database:
 
     def __init__(self, url: str, *, source: str, pool_size: int = 20) -> None:
         self._source = source
-        self.sender = secrets.token_hex(8)  # tells its own commits from those of other processes
+        self.handover = Handover()
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -92,22 +92,15 @@ class Database:
             connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"application_name": source, "jit": "off"}},
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._committed: list[Callable[[], None]] = []
-
-    def after_publish(self, callback: Callable[[], None]) -> None:
-        """Call `callback` after each commit that wrote to the outbox (the relay's hint)."""
-        self._committed.append(callback)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits with its outbox rows when the block ends without an exception."""
-        with unavailable_as_ours():
+        with unavailable_as_ours(), self.handover.offering() as offer:
             async with self.engine.begin() as connection:
-                tx = Transaction(connection, source=self._source, sender=self.sender)
+                tx = Transaction(connection, source=self._source, handover=self.handover, offer=offer)
                 yield tx
                 await tx.flush()
-        if tx.published:
-            self._tell_committed()
 
     async def change(self, change: writer.Change, parameters: Mapping[str, object], *outgoing: Outgoing) -> bool:
         """Commit one statement together with the events that follow from it, in one round trip.
@@ -116,15 +109,14 @@ class Database:
         is published. In doubt (`DatabaseUnavailable`) it may have been committed.
         """
         messages = [event.message(self._source) for event in outgoing]
-        async with self.autocommit() as connection:
-            changed = await change.apply(connection, parameters, messages, hint=self.sender)
-        if changed and messages:
-            self._tell_committed()
+        with self.handover.offering() as offer:
+            if messages:
+                self.handover.add(offer, messages)
+            async with self.autocommit() as connection:
+                changed = await change.apply(connection, parameters, messages, hint=offer.hint)
+            if not changed:
+                self.handover.withdraw(offer)
         return changed
-
-    def _tell_committed(self) -> None:
-        for callback in self._committed:
-            callback()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

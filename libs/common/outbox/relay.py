@@ -1,75 +1,74 @@
 """Publishes committed outbox rows to the bus: at least once, in order per subject, with many confirms in flight.
 
 One relay at a time per database, held by a session-level advisory lock: it goes with the connection, so a dead relay's
-successor takes over as soon as PostgreSQL notices. Rows are found by `sent_at IS NULL`, never by `id > last seen`, because
-sequences are handed out before commit and a late commit would be skipped for ever.
+successor takes over as soon as PostgreSQL notices.
+
+What its own process commits the relay publishes without reading it back, as soon as it hears of the commit (`handover`).
+This asks that it knows of everything that was committed before, or the order could break: another process may just have
+published something of the same subject. Hints come in the order of the commits, so it does if no hint before this one is
+still to be looked at. Otherwise the relay looks into the table. There rows are found by `sent_at IS NULL`, never by
+`id > last seen`, because sequences are handed out before commit and a late commit would be skipped for ever.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import asyncpg
 import sqlalchemy as sa
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Bus, Message
-from libs.common.db import Database
-from libs.common.errors import YouSyncError
+from libs.common.db import Database, DatabaseUnavailable
 from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
+from libs.common.outbox.window import RETRY_SECONDS, Window
 
 log = logging.getLogger(__name__)
 
 OUTBOX_DEPTH = Gauge("yousync_outbox_depth", "Committed messages that are not published yet", ["service"])
 OUTBOX_AGE = Gauge("yousync_outbox_oldest_seconds", "Age of the oldest message that is not published yet", ["service"])
-OUTBOX_SENT = Counter("yousync_outbox_sent_total", "Messages that the bus confirmed", ["service"])
-OUTBOX_FAILED = Counter("yousync_outbox_failed_total", "Attempts at publishing that the bus did not confirm", ["service"])
 
 # Any constant that no other user of this database takes; the database is the service's own.
 LOCK_KEY = 0x6F7574626F78  # "outbox"
-WINDOW = 200  # messages in flight; 100-1000 reach the broker's best rate, more only costs memory
 POLL_SECONDS = 5.0  # a hint can get lost with its connection; this bounds the delay then
-RETRY_SECONDS = 1.0
-COMPLAIN_SECONDS = 30.0
 RETENTION_DAYS = 7  # sent rows are kept for tracing, then swept
 SWEEP_BATCH = 10_000
 UNKNOWN = -1
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    id: int
-    message: Message
+_TAKE_LEASE = sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))
+_UNSENT = (
+    sa.select(OUTBOX)
+    .where(
+        OUTBOX.c.sent_at.is_(None),
+        OUTBOX.c.message_id != sa.func.all(sa.bindparam("in_flight", type_=ARRAY(OUTBOX.c.message_id.type))),
+        OUTBOX.c.subject != sa.func.all(sa.bindparam("subjects", type_=ARRAY(sa.Text))),
+    )
+    .order_by(OUTBOX.c.id)
+    .limit(sa.bindparam("room", type_=sa.Integer))
+)
+_MARK = (
+    sa.update(OUTBOX)
+    .where(OUTBOX.c.message_id == sa.func.any(sa.bindparam("ids", type_=ARRAY(OUTBOX.c.message_id.type))))
+    .values(sent_at=sa.func.now())
+)
 
 
 class Relay:
-    """The relay of one database. `run` until cancelled; `wake` after a commit in this process."""
+    """The relay of one database. `run` until cancelled."""
 
     def __init__(self, database: Database, bus: Bus, *, service: str, poll_seconds: float = POLL_SECONDS) -> None:
         self._database = database
-        self._bus = bus
         self._service = service
         self._poll_seconds = poll_seconds
-        self._hint = asyncio.Event()
-        self._hints = 0
+        self._window = Window(bus, service=service, confirmed=self._wake, left=self._subject_done)
+        self._awake = asyncio.Event()
+        self._lease_lost = False
+        self._hints = 0  # that were not taken at once
         self._look = True  # whether the table may hold something that was not seen
-        self._in_flight: set[int] = set()
-        self._busy_subjects: set[str] = set()
-        self._confirmed: list[int] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._complain_after = 0.0
+        self._looking = False
         OUTBOX_DEPTH.labels(service)
-        database.after_publish(self.wake)
-
-    def wake(self) -> None:
-        """There is something new in the outbox."""
-        self._hints += 1
-        self._look = True
-        self._hint.set()
 
     async def run(self) -> None:
         """Relay for ever; survives the loss of the database and of the bus."""
@@ -81,52 +80,93 @@ class Relay:
             except Exception as error:
                 log.warning("the outbox relay lost its connection and starts again", extra={"error": repr(error)})
             finally:
-                await self._stop_publishing()
+                # Nothing runs on without the lease.
+                self._database.handover.close()
+                await self._window.stop()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _hold_lease_and_relay(self) -> None:
-        async with self._database.lasting_connection() as connection:
-            taken = sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))
-            while not (await connection.execute(taken)).scalar_one():  # noqa: ASYNC110  (no event tells that it is free)
+        async with self._database.lasting_connection() as lease:
+            while not (await lease.execute(_TAKE_LEASE)).scalar_one():  # noqa: ASYNC110  (no event tells that it is free)
                 await asyncio.sleep(RETRY_SECONDS)
-            driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
-            await driver.add_listener(NOTIFY_CHANNEL, self._notified)
+            driver: asyncpg.Connection = (await lease.get_raw_connection()).driver_connection
+            self._lease_lost, self._look = False, True
+            driver.add_termination_listener(self._lose_lease)
+            await driver.add_listener(NOTIFY_CHANNEL, self._hear)
+            self._database.handover.open()
             log.info("this process relays the outbox")
-            clock = asyncio.get_running_loop().time
-            clean_after = 0.0
+            # PostgreSQL delivers hints only between statements: the connection that hears them has to stay idle.
+            async with self._database.lasting_connection() as connection:
+                # What a crash forgets to be sent is sent again; waiting for the disk would only be in the commits' way.
+                await connection.execute(sa.text("SET synchronous_commit TO off"))
+                await self._relay(lease, connection)
+
+    async def _relay(self, lease: AsyncConnection, connection: AsyncConnection) -> None:
+        clock = asyncio.get_running_loop().time
+        check_after = 0.0
+        while not self._lease_lost:
+            self._awake.clear()
+            if clock() > check_after:
+                await lease.execute(sa.select(sa.true()))
+                await self._sweep(connection)
+                await self._measure(connection)
+                check_after = clock() + self._poll_seconds
+                self._look = True
+            await self._mark_confirmed(connection)
+            if self._look and self._window.room:
+                await self._look_for_unsent(connection)
+            if not (self._look and self._window.room):
+                # not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._awake.wait()
+        raise DatabaseUnavailable("the connection that held the lease was lost")
+
+    def _wake(self) -> None:
+        self._awake.set()
+
+    def _lose_lease(self, connection: object) -> None:
+        self._lease_lost = True
+        self._wake()
+
+    def _hear(self, connection: object, process: int, channel: str, hint: str) -> None:
+        messages = self._database.handover.take(hint)
+        if messages is None or not self._publish_at_once(messages):
+            self._hints += 1
             self._look = True
-            while True:
-                self._hint.clear()
-                await self._mark_confirmed(connection)
-                started = self._look and await self._start_publishing(connection)
-                if clock() > clean_after:
-                    await self._sweep(connection)
-                    await self._measure(connection)
-                    clean_after = clock() + self._poll_seconds
-                    self._look = True
-                if not started:
-                    # not wait_for: before Python 3.12 it loses a cancellation that comes together with the hint
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(self._poll_seconds):
-                            await self._hint.wait()
+            self._wake()
 
-    def _notified(self, connection: object, process: int, channel: str, sender: str) -> None:
-        if sender != self._database.sender:  # its commits have woken this relay already
-            self.wake()
-
-    async def _start_publishing(self, connection: AsyncConnection) -> bool:
-        room = WINDOW - len(self._in_flight)
-        if room <= 0:
+    def _publish_at_once(self, messages: list[Message]) -> bool:
+        """Publish what was just committed; False when something that was not seen may have to come before it."""
+        if not messages:
+            return True
+        if self._look or self._looking or len(messages) > self._window.room:
             return False
-        self._look, hints = False, self._hints
-        unsent = sa.select(OUTBOX).where(OUTBOX.c.sent_at.is_(None)).order_by(OUTBOX.c.id).limit(room)
-        if self._in_flight:
-            unsent = unsent.where(OUTBOX.c.id.not_in(self._in_flight))
-        if self._busy_subjects:
-            unsent = unsent.where(OUTBOX.c.subject.not_in(self._busy_subjects))
-        by_subject: dict[str, list[_Row]] = {}
-        for row in await connection.execute(unsent):
-            message = Message(
+        if not self._window.takes(messages, self._hints):
+            return False
+        for message in messages:
+            self._window.put(message, self._hints)
+        return True
+
+    def _subject_done(self, read_at: int, all_sent: bool) -> None:
+        """Messages that came for a subject while it was busy were passed over, to keep the order."""
+        if not all_sent or read_at != self._hints:
+            self._look = True
+        self._wake()
+
+    async def _look_for_unsent(self, connection: AsyncConnection) -> None:
+        room = self._window.room
+        read_at, self._look, self._looking = self._hints, False, True
+        seen = {"in_flight": list(self._window.in_flight), "subjects": self._window.subjects}
+        try:
+            found = await connection.execute(_UNSENT, {**seen, "room": room})
+        except BaseException:
+            self._look = True
+            raise
+        finally:
+            self._looking = False
+        messages = [
+            Message(
                 id=row.message_id,
                 type=row.type,
                 source=row.source,
@@ -137,61 +177,19 @@ class Relay:
                 body=row.body,
                 time=row.created_at,
             )
-            by_subject.setdefault(row.subject, []).append(_Row(row.id, message))
-        if sum(map(len, by_subject.values())) == room:
-            self._look, hints = True, UNKNOWN  # there are more, perhaps of the same subjects
-        for subject, rows in by_subject.items():
-            self._busy_subjects.add(subject)
-            self._in_flight.update(row.id for row in rows)
-            task = asyncio.create_task(self._publish_in_order(subject, rows, hints))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return bool(by_subject)
-
-    async def _publish_in_order(self, subject: str, rows: Iterable[_Row], hints: int) -> None:
-        """Publish one subject's rows one after the other; what fails stays in the table and is found again.
-
-        `hints` is how many there had been when the rows were read. Rows that came since were passed over, to keep the order.
-        """
-        waiting = deque(rows)
-        try:
-            while waiting:
-                await self._bus.publish(waiting[0].message)
-                OUTBOX_SENT.labels(self._service).inc()
-                self._confirmed.append(waiting.popleft().id)
-                self._hint.set()
-        except YouSyncError as error:
-            OUTBOX_FAILED.labels(self._service).inc()
-            self._complain(subject, error)
-            await asyncio.sleep(RETRY_SECONDS)
-        finally:
-            self._busy_subjects.discard(subject)
-            self._in_flight.difference_update(row.id for row in waiting)
-            if waiting or self._hints != hints:
-                self._look = True
-            self._hint.set()
-
-    def _complain(self, subject: str, error: YouSyncError) -> None:
-        """Once in a while: with the broker down every subject that waits fails every second."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._complain_after:
-            self._complain_after = now + COMPLAIN_SECONDS
-            log.warning("messages wait to be published, this one among them", extra={"subject": subject, "error": error.detail})
+            for row in found
+        ]
+        if len(messages) == room:
+            self._look, read_at = True, UNKNOWN  # there are more, perhaps of the same subjects
+        self._database.handover.drop({message.id for message in messages})
+        for message in messages:
+            self._window.put(message, read_at)
 
     async def _mark_confirmed(self, connection: AsyncConnection) -> None:
-        if not self._confirmed:
-            return
-        done, self._confirmed = self._confirmed, []
-        try:
-            await connection.execute(
-                sa.update(OUTBOX)
-                .where(OUTBOX.c.id == sa.func.any(sa.cast(done, sa.ARRAY(sa.BigInteger))))
-                .values(sent_at=sa.func.now())
-            )
-        except BaseException:
-            self._confirmed = done + self._confirmed
-            raise
-        self._in_flight.difference_update(done)
+        if self._window.confirmed:
+            done, self._window.confirmed = self._window.confirmed, []
+            await connection.execute(_MARK, {"ids": done})
+            self._window.marked(done)
 
     async def _sweep(self, connection: AsyncConnection) -> None:
         old = sa.func.now() - sa.func.make_interval(0, 0, 0, RETENTION_DAYS)
@@ -203,15 +201,3 @@ class Relay:
         depth, oldest, now = (await connection.execute(count)).one()
         OUTBOX_DEPTH.labels(self._service).set(depth)
         OUTBOX_AGE.labels(self._service).set((now - oldest).total_seconds() if oldest else 0.0)
-
-    async def _stop_publishing(self) -> None:
-        """Let nothing run on without the lease: what was confirmed meanwhile is published twice, and deduplicated."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.error("publishing failed unexpectedly", exc_info=outcome)
-        self._in_flight.clear()
-        self._busy_subjects.clear()
-        self._confirmed.clear()

@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
 from libs.common.bus.base import Message
 from libs.common.db import Database, DatabaseUnavailable, Outgoing
-from libs.common.outbox.table import OUTBOX
+from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
 from libs.common.outbox.writer import Change
 from libs.common.telemetry import log_context
 from tests.libs.common.events import NumberSeen
@@ -39,15 +40,22 @@ async def test_an_exception_rolls_back_state_and_event(database: Database) -> No
 
 
 async def test_the_hint_comes_after_the_commit_and_only_with_events(database: Database) -> None:
-    hints: list[str] = []
-    database.after_publish(lambda: hints.append("hint"))
-    async with database.transaction() as tx:
-        await tx.connection.execute(INSERT)
-    assert hints == []
-    async with database.transaction() as tx:
-        tx.publish(NumberSeen(value=1), subject="number:1")
-        assert hints == []
-    assert hints == ["hint"]
+    hints: asyncio.Queue[str] = asyncio.Queue()
+    async with database.lasting_connection() as connection:
+        driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+        await driver.add_listener(NOTIFY_CHANNEL, lambda *heard: hints.put_nowait(heard[-1]))
+        async with database.transaction() as tx:
+            await tx.connection.execute(INSERT)
+        await database.change(ADD, {"value": 1})
+        async with database.transaction() as tx:
+            tx.publish(NumberSeen(value=1), subject="number:1")
+            await tx.flush()
+            await connection.execute(sa.text("SELECT 1"))
+            assert hints.empty()
+        await asyncio.wait_for(hints.get(), 10)
+        await database.change(ADD, {"value": 1}, Outgoing(NumberSeen(value=1), "number:1"))
+        await asyncio.wait_for(hints.get(), 10)
+        assert hints.empty()
 
 
 async def test_a_change_and_its_events_commit_in_one_statement(database: Database) -> None:
