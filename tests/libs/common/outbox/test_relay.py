@@ -8,8 +8,8 @@ from libs.common.background import background
 from libs.common.bus.base import BusUnavailable, Message
 from libs.common.db import Database, Outgoing
 from libs.common.outbox.relay import Relay
-from libs.common.outbox.table import OUTBOX
-from libs.common.outbox.writer import Change
+from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
+from libs.common.outbox.writer import Change, write
 from tests.libs.common.events import NumberSeen
 
 ADD = Change(sa.insert(sa.table("numbers", sa.column("value", sa.Integer))).values(value=sa.bindparam("value")))
@@ -243,6 +243,23 @@ async def test_commits_of_two_processes_are_published_in_their_order_and_once(da
         await until_all_sent(database)
     for subject in subjects:
         assert bus.values(subject) == list(range(1, 81))
+
+
+async def test_a_hint_that_comes_after_its_row_was_found_publishes_nothing_again(database: Database) -> None:
+    bus = Recorder()
+    async with relaying(database, bus, poll_seconds=3600.0):
+        await until_at_rest(database, bus)
+        message = Outgoing(NumberSeen(value=1), "a").message("test")
+        with database.handover.offering() as offer:
+            database.handover.add(offer, [message])
+            async with database.autocommit() as connection:
+                await write(connection, [message], hint="another process")
+                await until(lambda: bus.values() == [1])
+                await until_all_sent(database)
+                await connection.execute(sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, offer.hint)))
+        await publish(database, 2)
+        await until(lambda: 2 in bus.values())
+    assert bus.values() == [1, 2]
 
 
 async def test_publishing_does_not_wait_for_the_marking_of_what_was_sent(database: Database) -> None:
