@@ -3,7 +3,7 @@ import asyncio
 import httpx
 
 from libs.common.bus.factory import open_bus
-from libs.common.contracts.notifier import Frame
+from libs.common.contracts.notifier import HEARD, Frame, Stored
 from services.notifier.main import build
 from services.notifier.settings import NotifierSettings
 from tests.services.notifier.conftest import SERVICE_KEY
@@ -19,10 +19,10 @@ async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_on_the_broker(
     settings = NotifierSettings(
         environment="test", database_url=database_url, service_key=SERVICE_KEY, broker_url=rabbitmq.amqp_url
     )
-    heard: asyncio.Queue[Frame] = asyncio.Queue()
+    heard: asyncio.Queue[Frame | Stored] = asyncio.Queue()
 
     async def hear(partition: int, body: bytes) -> None:
-        heard.put_nowait(Frame.model_validate_json(body))
+        heard.put_nowait(HEARD.validate_json(body))
 
     others = open_bus(settings, name="others")
     await others.start()
@@ -38,6 +38,8 @@ async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_on_the_broker(
     ):
         await others.publish(fact)
         frame = await heard.get()
+        assert isinstance(frame, Frame)
         assert (frame.channel, frame.final) == (f"job:{'f' * 32}", True)
+        assert await heard.get() == Stored(channel=frame.channel, sequence=frame.sequence)
         assert (await client.get("/health/ready")).status_code == 200
     await others.close()
