@@ -66,7 +66,10 @@ class Transaction:
         self._messages.append(Outgoing(event, subject, routing_key).message(self._source))
 
     async def flush(self) -> None:
-        """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events."""
+        """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events.
+
+        Not inside a savepoint: the relay publishes all that was written if the transaction commits.
+        """
         if self._messages:
             await writer.write(self.connection, self._messages, hint=self._offer.hint)
             self._handover.add(self._offer, self._messages)
