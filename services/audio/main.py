@@ -41,6 +41,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     uploads = UploadService(database, storage, _patience(settings))
     jobs = JobService(
         database,
+        bus,
         storage,
         settings.rules,
         job_seconds=settings.job_seconds,

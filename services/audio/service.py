@@ -7,14 +7,17 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from libs.common.bus.base import Message
-from libs.common.contracts.notifier import job_channel
+from libs.common.bus.base import Bus, BusUnavailable, Message
+from libs.common.contracts.audio import JobFact
+from libs.common.contracts.notifier import frame_of, job_channel
 from libs.common.db import Database, Outgoing, Transaction
+from libs.common.frames import send
 from libs.common.storage.base import Storage
 from libs.common.web.auth import Principal
 from services.audio import repository, texts
@@ -69,6 +72,7 @@ class JobService:
     def __init__(
         self,
         database: Database,
+        bus: Bus,
         storage: Storage,
         rules: Rules,
         *,
@@ -77,6 +81,7 @@ class JobService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
+        self._bus = bus
         self._storage = storage
         self._rules = rules
         self._url_lifetime = timedelta(seconds=job_seconds) + URL_MARGIN
@@ -141,8 +146,20 @@ class JobService:
                 return change.why.value
             if await repository.save_job(self._database, job, change.job, change.outgoing):
                 _count(change.job)
+                await self._send_ahead(change)
                 return "accepted"
         raise JobBusy
+
+    async def _send_ahead(self, change: Change) -> None:
+        """Somebody waits live for what a report says: its frame goes out now that it is committed.
+
+        Notifier makes the same frame of the same fact some milliseconds later, and gateways know it by its sequence: so one
+        that gets lost here only comes later.
+        """
+        for each in change.outgoing:
+            if isinstance(each.event, JobFact):
+                with suppress(BusUnavailable):
+                    await send(self._bus, frame_of(each.event))
 
     async def sweep(self) -> None:
         """Move on every job that something is due for by the clock. Any number of processes may do this at once."""

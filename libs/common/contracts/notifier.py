@@ -5,6 +5,8 @@ from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from libs.common.contracts.audio import AnalysisCancelled, AnalysisCompleted, AnalysisFailed, AudioUploaded, JobFact
+
 
 class Frame(BaseModel):
     """One message for everybody who listens to `channel` (`job:<id>`): the whole state of the job, not a difference.
@@ -56,6 +58,33 @@ class ChannelHistory(BaseModel):
 def job_channel(job_id: str) -> str:
     """The channel on which everything about one job is told."""
     return f"job:{job_id}"
+
+
+def frame_of(fact: AudioUploaded | JobFact) -> Frame:
+    """What clients are told of `fact`: the whole state of the job, in the words and the order of keys that they know.
+
+    They know no cancelled jobs, and stop listening at a failed one. Pure: the same fact makes the same frame for ever.
+    """
+    match fact:
+        case AudioUploaded():
+            return _frame(fact, "processing", 40, "S3 업로드")
+        case AnalysisCompleted():
+            return _frame(fact, "completed", 100, "분석 완료", fact.result)
+        case AnalysisFailed() | AnalysisCancelled():
+            return _frame(fact, "failed", 0, fact.message)
+        case _:
+            return _frame(fact, "processing", fact.progress, fact.message)
+
+
+def _frame(
+    fact: AudioUploaded | JobFact, status: str, progress: int, message: str, result: dict[str, Any] | None = None
+) -> Frame:
+    return Frame(
+        channel=job_channel(fact.job_id),
+        sequence=fact.sequence,
+        final=status != "processing",
+        data={"job_id": fact.job_id, "status": status, "progress": progress, "message": message, "result": result},
+    )
 
 
 def partition_of(channel: str, partitions: int) -> int:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.bus.base import Message
+from libs.common.bus.base import PARTITIONS, BusUnavailable, Message
 from libs.common.contracts.audio import (
     AnalysisCompleted,
     AnalysisFailed,
@@ -26,6 +26,7 @@ from libs.common.contracts.audio import (
     Priority,
 )
 from libs.common.contracts.catalog import ScriptDeleted
+from libs.common.contracts.notifier import HEARD, Frame, Stored, frame_of, job_channel, partition_of
 from libs.common.db import Database, Outgoing
 from services.audio import repository, texts
 from services.audio.errors import JobBusy
@@ -143,6 +144,37 @@ async def test_the_result_can_be_read_as_soon_as_anybody_hears_of_it(house: Hous
     work = await house.dispatched()
     await house.tell(completed(work))
     assert (await house.state(work.job_id))["result"] == RESULT
+
+
+async def test_the_frame_of_a_report_is_sent_ahead_and_is_the_one_that_its_fact_makes(house: House) -> None:
+    work = await house.dispatched()
+    heard: list[Frame | Stored] = []
+
+    async def hear(partition: int, body: bytes) -> None:
+        state = await house.state(work.job_id)  # what is told can be read
+        assert state["status"] == "completed"
+        heard.append(HEARD.validate_json(body))
+
+    listener = await house.bus.listen_frames(hear)
+    await listener.bind(partition_of(job_channel(work.job_id), PARTITIONS))
+    await house.tell(completed(work))
+    done = await house.facts.until(AnalysisCompleted)
+    async with asyncio.timeout(5):
+        while not heard:
+            await asyncio.sleep(0.005)
+    await listener.close()
+    assert heard == [frame_of(done)]
+
+
+async def test_a_frame_that_cannot_be_sent_ahead_costs_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(partition: int, body: bytes) -> None:
+        raise BusUnavailable("away")
+
+    monkeypatch.setattr(house.bus, "publish_frame", away)
+    work = await house.dispatched()
+    await house.tell(completed(work))
+    assert (await house.state(work.job_id))["status"] == "completed"
+    assert (await house.facts.until(AnalysisCompleted)).result == RESULT
 
 
 async def test_a_duplicate_report_changes_nothing(house: House) -> None:
