@@ -133,7 +133,9 @@ def fleet_down() -> None:
     """Stop the services of this state folder, and the private servers that were started for them."""
     from yousync.fleet import stop_fleet
 
-    _run(stop_fleet(_options()))
+    options = _options()
+    _run(stop_fleet(options))
+    console.print(f"Nothing of {options.state_dir} runs any more.")
 
 
 async def _answers(url: str) -> bool:
