@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from libs.common import inbox
 from libs.common.background import every
 from libs.common.bus.base import Bus
-from libs.common.bus.topology import AUDIO
+from libs.common.bus.topology import AUDIO, AUDIO_REPORTS
 from libs.common.db import Database
 from services.audio import repository
 from services.audio.handlers import event_router
@@ -22,14 +22,15 @@ INBOX_DAYS = 7  # longer than any message can be on its way, dead letters that a
 
 
 async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, *, start: bool) -> None:
-    """Handle the events of the queue until cancelled, then finish the running handlers. `start` the bus first, if asked to."""
+    """Handle events and reports until cancelled, then finish the running handlers. `start` the bus first, if asked to."""
     if start:
         await bus.start()
-    subscription = await bus.consume(AUDIO, event_router(jobs, scripts))
+    router = event_router(jobs, scripts)
+    subscriptions = [await bus.consume(queue, router) for queue in (AUDIO, AUDIO_REPORTS)]
     try:
         await asyncio.Event().wait()
     finally:
-        await subscription.drain()
+        await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
 
 
 async def sweep_overdue(bus: Bus, jobs: JobService, settings: AudioSettings) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from libs.common.bus.base import Message
 from libs.common.bus.memory import MemoryBus
-from libs.common.bus.topology import AUDIO
+from libs.common.bus.topology import AUDIO_REPORTS
 from libs.common.contracts.audio import AnalysisReportCompleted, AnalysisRequested, Priority
 from libs.common.contracts.catalog import Word
 from services.analysis.main import build
@@ -63,7 +63,7 @@ async def test_a_take_of_a_sample_line_is_scored_as_the_web_client_reads_it() ->
         if message.type == AnalysisReportCompleted.name:
             done.set_result(AnalysisReportCompleted.model_validate_json(message.body))
 
-    await bus.consume(AUDIO, hear)
+    await bus.consume(AUDIO_REPORTS, hear)
     app = build(AnalysisSettings(scoring_processes=1), bus)
     work = request(f"http://127.0.0.1:{files.server_port}")
     transport = httpx.ASGITransport(app)

@@ -14,7 +14,7 @@ import pytest
 from libs.common.background import background
 from libs.common.bus.base import BusUnavailable, Message
 from libs.common.bus.memory import MemoryBus
-from libs.common.bus.topology import AUDIO
+from libs.common.bus.topology import AUDIO_REPORTS
 from libs.common.contracts.audio import (
     AnalysisReport,
     AnalysisReportCompleted,
@@ -144,7 +144,7 @@ async def working(pool: Pool, store: Store | None = None, *, shutdown_seconds: f
     bus = MemoryBus(retry_ladder=(0.05,))
     await bus.start()
     desk = Desk(bus)
-    await bus.consume(AUDIO, desk.hear)
+    await bus.consume(AUDIO_REPORTS, desk.hear)
     worker = Worker(bus, pool, store or Store(), name="w", progress_seconds=0.01, shutdown_seconds=shutdown_seconds)
     async with background(worker.run()):
         yield desk

@@ -187,6 +187,20 @@ async def test_a_duplicate_report_changes_nothing(house: House) -> None:
         assert await house.rows("SELECT sequence, state, progress FROM jobs") == before
 
 
+async def test_a_report_is_judged_by_what_is_committed_not_by_what_is_remembered(house: House) -> None:
+    work = await house.dispatched()
+    await house.tell(started(work))
+    # another process hands the job to another server
+    await house.rows("UPDATE jobs SET lease = 'b' || substr(lease, 2), version = version + 1 RETURNING id")
+    ((lease,),) = await house.rows("SELECT lease FROM jobs")
+    again = work.model_copy(update={"lease": lease})
+    stale = counted("progressed", "stale_lease")
+    await house.tell(progressed(work, 30))
+    assert counted("progressed", "stale_lease") == stale + 1
+    await house.tell(progressed(again, 50))
+    assert (await house.state(work.job_id))["progress"] == 84
+
+
 async def test_reports_after_the_end_change_nothing_and_are_counted(house: House) -> None:
     work = await house.dispatched()
     await house.tell(completed(work))

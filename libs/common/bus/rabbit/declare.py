@@ -13,6 +13,7 @@ DELIVERY_LIMIT = 10
 NO_DELIVERY_LIMIT = 1_000_000_000
 
 _QUORUM: FieldTable = {"x-queue-type": "quorum"}
+_CLASSIC: FieldTable = {"x-queue-type": "classic"}  # knows no delivery limit and no at-least-once dead lettering
 # Without these two a message that moves between queues while one of them has no leader is lost.
 _AT_LEAST_ONCE: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
@@ -31,13 +32,12 @@ async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
     events = await channel.declare_exchange(EVENTS_EXCHANGE, "topic", durable=True)
     graveyard = dead_letter_queue(queue.service)
     await channel.declare_queue(graveyard, durable=True, arguments={**_QUORUM, "x-delivery-limit": NO_DELIVERY_LIMIT})
+    guarded: FieldTable = {**_QUORUM, **_AT_LEAST_ONCE, "x-delivery-limit": DELIVERY_LIMIT}
     declared = await channel.declare_queue(
         queue.name,
         durable=True,
         arguments={
-            **_QUORUM,
-            **_AT_LEAST_ONCE,
-            "x-delivery-limit": DELIVERY_LIMIT,
+            **(guarded if queue.quorum else _CLASSIC),
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": graveyard,
         },

@@ -14,7 +14,7 @@ from yarl import URL
 
 from libs.common.bus.base import Bus, BusUnavailable, Message, Unroutable
 from libs.common.bus.rabbit import RabbitBus
-from libs.common.bus.topology import EVENTS_EXCHANGE, retry_queue
+from libs.common.bus.topology import EVENTS_EXCHANGE, Queue, retry_queue
 from libs.common.errors import Unavailable
 from tests.libs.common.bus.conformance import (
     LADDER,
@@ -415,7 +415,8 @@ class TestWhenTheBrokerFails:
         await eventually(heard_the_late_one)
         await bus.close()
 
-    async def test_nothing_confirmed_is_lost_when_the_broker_is_killed(self, rabbitmq: PrivateRabbitMQ) -> None:
+    @pytest.mark.parametrize("queue", [LEFT, Queue("test.one", "test", LEFT.bindings, quorum=False)])
+    async def test_nothing_confirmed_is_lost_when_the_broker_is_killed(self, rabbitmq: PrivateRabbitMQ, queue: Queue) -> None:
         bus = RabbitBus(rabbitmq.amqp_url, name="test", retry_ladder=LADDER)
         await bus.start()
         may_end = asyncio.Event()
@@ -424,7 +425,7 @@ class TestWhenTheBrokerFails:
             await may_end.wait()
 
         heard = Recorder(work)
-        await bus.consume(LEFT, heard, concurrency=2)
+        await bus.consume(queue, heard, concurrency=2)
         confirmed = [message(body=b"%d" % number) for number in range(20)]
         await send(bus, *confirmed)
         # The broker saves its list of quorum queues every half second; one younger than that does not survive SIGKILL.
