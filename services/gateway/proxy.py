@@ -97,7 +97,6 @@ class _Exchange:
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, *, limit: int, upstream_seconds: float, client_seconds: float
     ) -> None:
-        self._scope = scope
         self._receive = receive
         self._send = send
         self._limit = limit

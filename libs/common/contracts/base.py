@@ -33,8 +33,3 @@ class Event(BaseModel):
 def event_type(name: str) -> type[Event] | None:
     """The model of the event called `name`, or None when nobody declared it (in the modules imported so far)."""
     return _registry.get(name)
-
-
-def all_events() -> dict[str, type[Event]]:
-    """Every declared event by name, sorted."""
-    return dict(sorted(_registry.items()))
