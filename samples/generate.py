@@ -1,4 +1,4 @@
-"""Makes `catalog.json` and `takes/` of this folder: `python -m samples.generate` (needs `flite`, Debian package flite).
+"""Makes `catalog.json`, `reference/` and `takes/`: `python -m samples.generate` (needs Debian's package `flite`).
 
 The texts are in the public domain and the voices are synthetic. The "actor" of a line is one voice, the learner's take of
 it another one, slowed or hurried to the actor's pace. flite says exactly when it speaks which phone, so the word times
@@ -147,23 +147,23 @@ def _spoken(phones: list[tuple[str, float]]) -> list[tuple[float, float]]:
 
 
 def catalogue() -> tuple[dict[str, Any], dict[str, Samples]]:
-    """The catalogue in the import format, and the takes by file name."""
+    """The catalogue in the import format, and the recordings by path below this folder, without `.flac`."""
     tables: dict[str, Any] = {
         "users": [{"id": 1, "email": "alice@example.org", "full_name": "Alice Kim"}],
         "actors": ACTORS,
         **{name: [] for name in ("urls", "tokens", "token_actors", "scripts", "words")},
         "pitch": {},
     }
-    takes: dict[str, Samples] = {}
+    recordings: dict[str, Samples] = {}
     for token_id, scene in enumerate(SCENES, start=1):
-        _add_scene(tables, takes, token_id, scene)
+        _add_scene(tables, recordings, token_id, scene)
     rng = np.random.default_rng(1)
-    takes["silence"] = np.zeros(2 * SAMPLE_RATE, np.float32)
-    takes["noise"] = (0.05 * rng.standard_normal(2 * SAMPLE_RATE)).astype(np.float32)
-    return tables, takes
+    recordings["takes/silence"] = np.zeros(2 * SAMPLE_RATE, np.float32)
+    recordings["takes/noise"] = (0.05 * rng.standard_normal(2 * SAMPLE_RATE)).astype(np.float32)
+    return tables, recordings
 
 
-def _add_scene(tables: dict[str, Any], takes: dict[str, Samples], token_id: int, scene: Scene) -> None:
+def _add_scene(tables: dict[str, Any], recordings: dict[str, Samples], token_id: int, scene: Scene) -> None:
     actor = ACTORS[scene.actor - 1]["name"]
     url, pitch_key = f"https://www.youtube.com/watch?v={scene.video}", f"{actor}/{scene.video}/1/pitch.json"
     melody: list[dict[str, float | None]] = []
@@ -174,7 +174,8 @@ def _add_scene(tables: dict[str, Any], takes: dict[str, Samples], token_id: int,
         script_id = _add_line(tables, token_id, line, original, begin)
         melody += _melody(original, begin)
         clock = begin + original.words[-1][1] + PAUSE_BETWEEN_LINES
-        takes[f"script-{script_id}"] = _take(line.text, scene.learner, original)
+        recordings[f"reference/script-{script_id}"] = original.samples[round(original.words[0][0] * SAMPLE_RATE) :]
+        recordings[f"takes/script-{script_id}"] = _take(line.text, scene.learner, original)
     tables["pitch"][pitch_key] = melody
     tables["urls"].append({"id": token_id, "youtube_url": url})
     tables["token_actors"].append({"token_id": token_id, "actor_id": scene.actor})
@@ -248,11 +249,12 @@ def flac(samples: Samples) -> bytes:
 
 
 def main() -> None:
-    tables, takes = catalogue()
+    tables, recordings = catalogue()
     (FOLDER / "catalog.json").write_text(_one_row_a_line(tables), encoding="utf-8")
-    (FOLDER / "takes").mkdir(exist_ok=True)
-    for name, samples in takes.items():
-        (FOLDER / "takes" / f"{name}.flac").write_bytes(flac(samples))
+    for name, samples in recordings.items():
+        file = FOLDER / f"{name}.flac"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(flac(samples))
 
 
 def _one_row_a_line(tables: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 FOLDER = Path(__file__).parents[2] / "samples"
 CATEGORIES = {"로맨스", "액션", "애니메이션", "코미디", "판타지", "드라마"}
@@ -45,11 +46,18 @@ def test_the_words_of_a_line_are_its_text_in_time(catalogue: dict[str, Any]) -> 
         assert script["translation"]
 
 
-def test_every_line_has_a_take_and_everything_stays_small(catalogue: dict[str, Any]) -> None:
-    takes = {path.stem for path in (FOLDER / "takes").glob("*.flac")}
-    assert takes == {"silence", "noise", *(f"script-{script['id']}" for script in catalogue["scripts"])}
+def test_every_line_has_a_reference_and_a_take_and_everything_stays_small(catalogue: dict[str, Any]) -> None:
+    lines = {f"script-{script['id']}" for script in catalogue["scripts"]}
+    assert {path.stem for path in (FOLDER / "takes").glob("*.flac")} == {"silence", "noise", *lines}
+    assert {path.stem for path in (FOLDER / "reference").glob("*.flac")} == lines
     assert (FOLDER / "catalog.json").stat().st_size < 600_000
-    assert sum(path.stat().st_size for path in (FOLDER / "takes").iterdir()) < 1_500_000
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*.flac")) < 1_500_000
+
+
+def test_the_actor_speaks_each_line_for_as_long_as_its_words_say(catalogue: dict[str, Any]) -> None:
+    for script in catalogue["scripts"]:
+        spoken = soundfile.info(FOLDER / "reference" / f"script-{script['id']}.flac").duration
+        assert 0 <= spoken - (script["end_time"] - script["start_time"]) < 0.5
 
 
 def test_actors_are_found_by_korean_and_english_names(catalogue: dict[str, Any]) -> None:
