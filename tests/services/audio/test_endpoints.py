@@ -1,7 +1,9 @@
 """Who may read what, and how it looks."""
 
+import asyncio
 import re
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -80,7 +82,9 @@ async def test_nobody_else_reads_the_internal_endpoint(house: House, headers: di
 
 async def test_readiness_tells_what_is_missing(open_house: Open) -> None:
     async with open_house() as house:
-        answer = await house.client.get("/health/ready")
+        async with asyncio.timeout(10):  # it answers before it has reached everything that it needs
+            while (answer := await house.client.get("/health/ready")).status_code != httpx.codes.OK:
+                await asyncio.sleep(0.01)
         assert answer.json()["checks"] == {"database": "ok", "bus": "ok", "storage": "ok"}
         await house.bus.close()
         answer = await house.client.get("/health/ready")

@@ -1,5 +1,6 @@
 """The real app of catalog over a database of its own and objects on disk."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -67,8 +68,16 @@ async def app(database: AsyncEngine, migrated_database: str, tmp_path: Path) -> 
 
     app.state.verifier = TokenVerifier(keys, issuer="yousync", leeway=0)
     async with app.router.lifespan_context(app):
+        await _until_ready(app)
         yield app
     await bus.close()
+
+
+async def _until_ready(app: FastAPI) -> None:
+    """A service answers before it has reached everything it needs; a test begins after that."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://catalog") as client, asyncio.timeout(10):
+        while (await client.get("/health/ready")).status_code != httpx.codes.OK:
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
