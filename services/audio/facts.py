@@ -10,6 +10,7 @@ from libs.common.contracts.audio import (
     AnalysisRequested,
     AnalysisStarted,
     JobFact,
+    JobKind,
 )
 from services.audio.jobs import Job, State
 from services.audio.repository import Assignment
@@ -17,8 +18,9 @@ from services.audio.repository import Assignment
 
 class _Common(TypedDict):
     job_id: str
+    kind: JobKind
     token_id: int
-    script_id: int
+    script_id: int | None
     user_id: int | None
     sequence: int
     progress: int
@@ -31,6 +33,7 @@ def fact_of(before: Job, after: Job) -> JobFact | None:
         return None
     common = _Common(
         job_id=after.id,
+        kind=after.kind,
         token_id=after.token_id,
         script_id=after.script_id,
         user_id=after.user_id,
@@ -58,13 +61,16 @@ def analysis_requested(
 ) -> AnalysisRequested:
     """The work that a dispatched job is for an analysis server."""
     assert job.lease is not None
+    assert job.lease_expires_at is not None
     script = assignment.script
     return AnalysisRequested(
         job_id=job.id,
+        kind=job.kind,
         priority=job.priority,
         attempt=job.attempt,
         lease=job.lease,
         lease_seconds=lease_seconds,
+        claim_before=job.lease_expires_at,
         deadline=job.deadline,
         audio_url=audio_url,
         audio_uri=audio_uri,

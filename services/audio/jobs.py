@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from libs.common.contracts.audio import Priority
+from libs.common.contracts.audio import JobKind, Priority
 from services.audio import texts
 
 
@@ -44,11 +44,15 @@ class Job:
     many facts the others were told of the job so far.
     """
 
-    id: str  # 32 hex digits, unguessable
+    id: str  # a UUID, unguessable: of a line 32 hex digits, of a whole scene with dashes, as clients know them
+    kind: JobKind = JobKind.LINE
     take_id: UUID
     user_id: int | None  # None: uploaded without sign-in, shown to whoever knows the id
     token_id: int
-    script_id: int
+    script_id: int | None  # None for a whole scene
+    retry_of: str | None = None  # the ended job that this one does over
+    owner_key: str = ""  # who shares the servers fairly with others: `user:<id>`, or what is known of a caller without sign-in
+    turn: int = 0  # in the queue of its priority, lowest first; see the dispatcher
     state: State = State.QUEUED
     version: int = 1
     sequence: int = 1  # the upload is the first fact
@@ -56,6 +60,7 @@ class Job:
     message: str = texts.STORED
     attempt: int = 0  # dispatches so far
     lease: str | None = None  # fencing token of the current attempt
+    worker: str | None = None  # who has it, or had it last, for operators
     lease_expires_at: datetime | None = None
     dispatch_at: datetime  # while queued: when the sweeper sends it, if nobody did before
     deadline: datetime

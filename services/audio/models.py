@@ -21,13 +21,30 @@ SCRIPTS = sa.Table(
     sa.Column("words", sa.JSON, nullable=False),
 )
 
+# Of scenes, for recordings of a whole one; with tombstones as well.
+TOKENS = sa.Table(
+    "tokens",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("token_name", sa.Text, nullable=False),
+    sa.Column("actor_name", sa.Text, nullable=False),
+    sa.Column("start_time", sa.Float, nullable=False),
+    sa.Column("end_time", sa.Float, nullable=False),
+    sa.Column("s3_textgrid_url", sa.Text),
+    sa.Column("s3_pitch_url", sa.Text),
+    sa.Column("s3_bgvoice_url", sa.Text),
+)
+SCRIPTS_OF_TOKEN = sa.Index("scripts_token_id", SCRIPTS.c.token_id)
+
 TAKES = sa.Table(
     "takes",
     METADATA,
     sa.Column("id", UUID(as_uuid=True), primary_key=True),
     sa.Column("user_id", sa.Integer),
     sa.Column("token_id", sa.Integer, nullable=False),
-    sa.Column("script_id", sa.Integer, nullable=False),
+    sa.Column("script_id", sa.Integer),  # none for a recording of the whole scene
     sa.Column("object_key", sa.Text, nullable=False, unique=True),
     sa.Column("media_type", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -39,10 +56,14 @@ JOBS = sa.Table(
     "jobs",
     METADATA,
     sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
     sa.Column("take_id", UUID(as_uuid=True), sa.ForeignKey("takes.id"), nullable=False),
     sa.Column("user_id", sa.Integer),
     sa.Column("token_id", sa.Integer, nullable=False),
-    sa.Column("script_id", sa.Integer, nullable=False),
+    sa.Column("script_id", sa.Integer),
+    sa.Column("retry_of", sa.Text, sa.ForeignKey("jobs.id")),
+    sa.Column("owner_key", sa.Text, nullable=False),
+    sa.Column("turn", sa.BigInteger, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("sequence", sa.Integer, nullable=False),
@@ -50,6 +71,7 @@ JOBS = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempt", sa.SmallInteger, nullable=False),
     sa.Column("lease", sa.Text),
+    sa.Column("worker", sa.Text),
     sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
     sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
@@ -62,13 +84,34 @@ JOBS = sa.Table(
 )
 # The sweeper and the gauges look at open jobs only: their cost must not grow with the finished ones.
 OPEN_JOBS = sa.Index("jobs_open", JOBS.c.state, postgresql_where=JOBS.c.finished_at.is_(None))
+# Whose turn it is, per priority.
+WAITING_JOBS = sa.Index(
+    "jobs_waiting", JOBS.c.priority, JOBS.c.turn, JOBS.c.created_at, postgresql_where=JOBS.c.state == "queued"
+)
+# A job is done over once: whoever asks again gets the same new one.
+RETRIED_JOBS = sa.Index("jobs_retry_of", JOBS.c.retry_of, unique=True, postgresql_where=JOBS.c.retry_of.is_not(None))
+
+# What happened to a job, one row per change, written with it: for people who ask why.
+JOB_LOG = sa.Table(
+    "job_log",
+    METADATA,
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),  # of the job after the change
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("event", sa.Text, nullable=False),  # what changed it: uploaded, dispatch, started, .., tick, cancel
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("lease", sa.Text),  # the first digits of it: enough to tell attempts apart, too few to report with
+    sa.Column("worker", sa.Text),
+    sa.Column("reason", sa.Text),
+)
 
 UPLOAD_KEYS = sa.Table(
     "upload_keys",
     METADATA,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),  # 0 for nobody signed in
-    sa.Column("script_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("target", sa.Text, primary_key=True),  # what was recorded: script:<id> or token:<id>
     sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", deferrable=True, initially="DEFERRED"), nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
 )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.audio import Priority
+from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.catalog import ScriptSnapshot
 from libs.common.db import Database, Outgoing
 from libs.common.outbox.writer import Change
@@ -25,12 +25,17 @@ class Take:
     id: UUID
     user_id: int | None
     token_id: int
-    script_id: int
+    script_id: int | None  # None for a recording of the whole scene
     object_key: str
     media_type: str
     size: int
     sha256: str
     created_at: datetime
+
+    @property
+    def target(self) -> str:
+        """What was recorded."""
+        return f"token:{self.token_id}" if self.script_id is None else f"script:{self.script_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ _TAKE_FIELDS = tuple(field.name for field in fields(Take))
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
 _CHANGING = (
     *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
-    *("result", "reason", "updated_at", "finished_at"),
+    *("worker", "priority", "turn", "result", "reason", "updated_at", "finished_at"),
 )
 _SAVE_JOB = (
     sa.update(JOBS)
@@ -132,7 +137,7 @@ async def remember_upload(
     key: str,
     *,
     user_id: int | None,
-    script_id: int,
+    target: str,
     job_id: str,
     now: datetime,
     since: datetime,
@@ -144,22 +149,20 @@ async def remember_upload(
     new = {"job_id": job_id, "created_at": now}
     noted = await connection.execute(
         insert(UPLOAD_KEYS)
-        .values(key=key, user_id=user_id or 0, script_id=script_id, **new)
+        .values(key=key, user_id=user_id or 0, target=target, **new)
         .on_conflict_do_update(index_elements=list(UPLOAD_KEYS.primary_key), set_=new, where=UPLOAD_KEYS.c.created_at <= since)
         .returning(UPLOAD_KEYS.c.job_id)
     )
     return noted.first() is not None
 
 
-async def earlier_upload(
-    connection: AsyncConnection, key: str, *, user_id: int | None, script_id: int
-) -> tuple[str, str] | None:
+async def earlier_upload(connection: AsyncConnection, key: str, *, user_id: int | None, target: str) -> tuple[str, str] | None:
     """(job id, SHA-256 of the take) of the upload with this idempotency key."""
     row = (
         await connection.execute(
             sa.select(JOBS.c.id, TAKES.c.sha256)
             .select_from(UPLOAD_KEYS.join(JOBS, JOBS.c.id == UPLOAD_KEYS.c.job_id).join(TAKES))
-            .where(UPLOAD_KEYS.c.key == key, UPLOAD_KEYS.c.user_id == (user_id or 0), UPLOAD_KEYS.c.script_id == script_id)
+            .where(UPLOAD_KEYS.c.key == key, UPLOAD_KEYS.c.user_id == (user_id or 0), UPLOAD_KEYS.c.target == target)
         )
     ).first()
     return None if row is None else (row.id, row.sha256)
@@ -254,5 +257,10 @@ async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:
 
 
 def _job(row: sa.RowMapping) -> Job:
-    columns: dict[str, Any] = {**row, "state": State(row["state"]), "priority": Priority(row["priority"])}
+    columns: dict[str, Any] = {
+        **row,
+        "kind": JobKind(row["kind"]),
+        "state": State(row["state"]),
+        "priority": Priority(row["priority"]),
+    }
     return Job(**columns)

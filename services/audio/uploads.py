@@ -130,14 +130,12 @@ class UploadService:
                     tx.connection,
                     key,
                     user_id=take.user_id,
-                    script_id=take.script_id,
+                    target=take.target,
                     job_id=job.id,
                     now=take.created_at,
                     since=take.created_at - self._patience.key,
                 ):
-                    earlier = await repository.earlier_upload(
-                        tx.connection, key, user_id=take.user_id, script_id=take.script_id
-                    )
+                    earlier = await repository.earlier_upload(tx.connection, key, user_id=take.user_id, target=take.target)
                     if earlier is None or earlier[1] != take.sha256:
                         raise IdempotencyKeyReused
                     return earlier[0]
@@ -146,6 +144,7 @@ class UploadService:
                     AudioUploaded(
                         job_id=job.id,
                         sequence=job.sequence,
+                        kind=job.kind,
                         take_id=str(take.id),
                         token_id=take.token_id,
                         script_id=take.script_id,

@@ -47,7 +47,15 @@ def retry_queue(delay: float) -> str:
 AUDIO = Queue(
     "audio.events",
     "audio",
-    ("audio.uploaded", "script.created", "script.updated", "script.deleted"),
+    (
+        "audio.uploaded",
+        "script.created",
+        "script.updated",
+        "script.deleted",
+        "token.created",
+        "token.updated",
+        "token.deleted",
+    ),
 )
 # A learner waits for what a report says, and a report that is lost is not missed: its lease runs out and the job is done again.
 AUDIO_REPORTS = Queue("audio.reports", "audio", ("analysis.report.*",), quorum=False)

@@ -20,14 +20,25 @@ class Priority(StrEnum):
     LOW = "low"  # batches
 
 
+class JobKind(StrEnum):
+    """What a take is a recording of."""
+
+    LINE = "line"  # one script line
+    TOKEN = "token"  # noqa: S105  (the catalogue's word for a scene): a whole scene, all its lines in one recording
+
+
 class AudioUploaded(Event, name="audio.uploaded"):
-    """The bytes of a take are stored completely and look like audio. Nothing is analysed yet: the first fact of its job."""
+    """The bytes of a take are stored completely and look like audio. Nothing is analysed yet: the first fact of its job.
+
+    Also the first fact of a job that does an ended one over: the take is the same.
+    """
 
     job_id: str
     sequence: int  # as in `JobFact`
+    kind: JobKind
     take_id: str
     token_id: int
-    script_id: int
+    script_id: int | None  # None for a whole scene
     user_id: int | None  # None for a take without sign-in
     size: int  # bytes
     media_type: str
@@ -36,24 +47,31 @@ class AudioUploaded(Event, name="audio.uploaded"):
 class AnalysisRequested(Event, name="analysis.requested"):
     """Work for an analysis server: one attempt at one job, under a lease.
 
-    Every report must carry `job_id` and `lease` back. The lease lasts until `lease_expires_at` and is prolonged by each
-    report; after that the job may be given to somebody else, and reports with the old lease change nothing.
+    Every report must carry `job_id` and `lease` back. Who takes it reports its start before `claim_before`, else somebody
+    else is asked; from then on the lease lasts `lease_seconds` after each report. When it has run out the job may be given
+    to somebody else, and reports with the old lease change nothing.
     """
 
     job_id: str
+    kind: JobKind
     priority: Priority
     attempt: int  # 1 for the first
     lease: str  # fencing token of this attempt
     lease_seconds: float  # report at least this often
+    claim_before: datetime  # whoever finds the message later than this leaves it alone
     deadline: datetime  # after this nobody waits any more
     audio_url: str  # signed GET, valid beyond the deadline
     audio_uri: str  # where it lies, s3://bucket/key or file:///key, for servers with storage access of their own
     media_type: str
     token_id: int
-    script_id: int
-    line_start: float  # seconds, on the clock of the words' times
+    script_id: int | None  # None for a whole scene
+    line_start: float  # seconds, on the clock of the words' times; of the first line of a whole scene
     line_end: float
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = ()  # of all lines, in their order
+    textgrid_uri: str | None = None  # the scene's reference objects, where it has them: s3://bucket/key or file:///key
+    pitch_uri: str | None = None
+    # For servers that only speak HTTP: the result is posted here. Signed for this job and lease, valid as long as the job.
+    webhook_url: str | None = None
 
 
 class JobFact(Event):
@@ -64,8 +82,9 @@ class JobFact(Event):
     """
 
     job_id: str
+    kind: JobKind
     token_id: int
-    script_id: int
+    script_id: int | None  # None for a whole scene
     user_id: int | None
     sequence: int
     progress: int  # 0..100

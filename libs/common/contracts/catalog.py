@@ -48,3 +48,35 @@ class ScriptDeleted(Event, name="script.deleted"):
     script_id: int
     token_id: int
     version: int
+
+
+class TokenSnapshot(Event):
+    """A scene with all that an upload and an analysis of the whole of it need beside its lines.
+
+    `version` grows with every change of the scene: a reader keeps the highest and ignores late older ones.
+    """
+
+    token_id: int
+    version: int
+    token_name: str
+    actor_name: str
+    start_time: float  # seconds, on the clock of the lines' times
+    end_time: float
+    s3_textgrid_url: str | None = None  # keys of the scene's reference objects, as the catalogue has them
+    s3_pitch_url: str | None = None
+    s3_bgvoice_url: str | None = None
+
+
+class TokenCreated(TokenSnapshot, name="token.created"):
+    """A scene was added to the catalogue."""
+
+
+class TokenUpdated(TokenSnapshot, name="token.updated"):
+    """A scene changed; a view is no change."""
+
+
+class TokenDeleted(Event, name="token.deleted"):
+    """A scene is gone with all its lines; each line is told of by a `script.deleted` of its own."""
+
+    token_id: int
+    version: int

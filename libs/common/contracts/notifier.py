@@ -60,6 +60,19 @@ def job_channel(job_id: str) -> str:
     return f"job:{job_id}"
 
 
+def lease_channel(lease: str) -> str:
+    """The channel on which the analysis server that holds a lease hears that it may stop."""
+    return f"lease:{lease}"
+
+
+def stop_frame(lease: str) -> Frame:
+    """Tells the holder of `lease` that it runs no more: whatever it reports changes nothing.
+
+    A hint that may be lost: who does not hear it works in vain until its job is done.
+    """
+    return Frame(channel=lease_channel(lease), sequence=1, final=True, data={})
+
+
 def frame_of(fact: AudioUploaded | JobFact) -> Frame:
     """What clients are told of `fact`: the whole state of the job, in the words and the order of keys that they know.
 

@@ -14,7 +14,7 @@ import httpx
 from libs.common.bus.base import Message
 from libs.common.bus.memory import MemoryBus
 from libs.common.bus.topology import AUDIO_REPORTS
-from libs.common.contracts.audio import AnalysisReportCompleted, AnalysisRequested, Priority
+from libs.common.contracts.audio import AnalysisReportCompleted, AnalysisRequested, JobKind, Priority
 from libs.common.contracts.catalog import Word
 from services.analysis.main import build
 from services.analysis.settings import AnalysisSettings
@@ -36,10 +36,12 @@ def request(base: str) -> AnalysisRequested:
     words = [Word(**word) for word in catalogue["words"] if word["script_id"] == SCRIPT]
     return AnalysisRequested(
         job_id="0" * 32,
+        kind=JobKind.LINE,
         priority=Priority.HIGH,
         attempt=1,
         lease="1" * 32,
         lease_seconds=30,
+        claim_before=datetime.now(UTC) + timedelta(minutes=10),
         deadline=datetime.now(UTC) + timedelta(minutes=10),
         audio_url=f"{base}/script-{SCRIPT}.flac",
         audio_uri="file:///unused",

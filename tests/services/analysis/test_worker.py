@@ -22,6 +22,7 @@ from libs.common.contracts.audio import (
     AnalysisReportProgressed,
     AnalysisReportStarted,
     AnalysisRequested,
+    JobKind,
     Priority,
 )
 from libs.common.contracts.base import event_type
@@ -121,10 +122,12 @@ class Desk:
 def work(priority: Priority = Priority.HIGH, **changes: Any) -> AnalysisRequested:
     values: dict[str, Any] = {
         "job_id": uuid4().hex,
+        "kind": JobKind.LINE,
         "priority": priority,
         "attempt": 1,
         "lease": uuid4().hex,
         "lease_seconds": 30,
+        "claim_before": datetime.now(UTC) + timedelta(minutes=10),
         "deadline": datetime.now(UTC) + timedelta(minutes=10),
         "audio_url": "http://127.0.0.1/take.wav",
         "audio_uri": "file:///take.wav",

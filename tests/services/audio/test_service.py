@@ -23,6 +23,7 @@ from libs.common.contracts.audio import (
     AnalysisStarted,
     AudioUploaded,
     JobFact,
+    JobKind,
     Priority,
 )
 from libs.common.contracts.catalog import ScriptDeleted
@@ -103,7 +104,15 @@ async def test_a_second_delivery_of_the_upload_dispatches_nothing(house: House) 
 
 async def test_an_upload_event_of_an_unknown_job_changes_nothing(house: House) -> None:
     fact = AudioUploaded(
-        job_id="0" * 32, sequence=1, take_id="x", token_id=3, script_id=7, user_id=None, size=1, media_type="audio/wav"
+        job_id="0" * 32,
+        sequence=1,
+        kind=JobKind.LINE,
+        take_id="x",
+        token_id=3,
+        script_id=7,
+        user_id=None,
+        size=1,
+        media_type="audio/wav",
     )
     await house.tell(fact)
     assert house.work.events == []

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.common.contracts.audio import AnalysisRequested, AudioUploaded
+from libs.common.contracts.audio import AnalysisRequested, AudioUploaded, JobKind
 from libs.common.contracts.catalog import ScriptDeleted, ScriptUpdated
 from tests.services.audio.house import FakeCatalog, House, Open, bearer, script, wav
 
@@ -37,6 +37,7 @@ async def test_an_upload_leaves_the_bytes_in_storage_and_the_fact_on_the_bus(hou
     assert fact == AudioUploaded(
         job_id=answer.json()["job_id"],
         sequence=1,
+        kind=JobKind.LINE,
         take_id=fact.take_id,
         token_id=3,
         script_id=7,

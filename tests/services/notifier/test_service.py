@@ -16,6 +16,7 @@ from libs.common.contracts.audio import (
     AnalysisProgressed,
     AnalysisStarted,
     AudioUploaded,
+    JobKind,
 )
 from libs.common.contracts.base import Event
 from libs.common.contracts.notifier import HEARD, Frame, Stored, job_channel
@@ -30,12 +31,20 @@ RESULT: dict[str, Any] = {"status": "success", "result": {"overall_score": 0.82,
 
 def uploaded(job_id: str = JOB) -> AudioUploaded:
     return AudioUploaded(
-        job_id=job_id, sequence=1, take_id="t", token_id=1, script_id=2, user_id=None, size=9, media_type="audio/wav"
+        job_id=job_id,
+        sequence=1,
+        kind=JobKind.LINE,
+        take_id="t",
+        token_id=1,
+        script_id=2,
+        user_id=None,
+        size=9,
+        media_type="audio/wav",
     )
 
 
 def fact(kind: type[Event], sequence: int, *, progress: int = 70, message: str = "분석 중…", **more: Any) -> Event:
-    common = {"job_id": JOB, "token_id": 1, "script_id": 2, "user_id": None}
+    common = {"job_id": JOB, "kind": JobKind.LINE, "token_id": 1, "script_id": 2, "user_id": None}
     return kind.model_validate({**common, "sequence": sequence, "progress": progress, "message": message, **more})
 
 
