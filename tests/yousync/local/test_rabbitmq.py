@@ -36,7 +36,9 @@ async def test_a_node_keeps_its_address_and_its_messages_over_a_restart_and_a_cr
         PrivateRabbitMQ(tmp_path, metrics=False).stop()
 
 
-async def test_two_nodes_live_beside_each_other_and_one_shows_its_metrics(rabbitmq: PrivateRabbitMQ, tmp_path: Path) -> None:
+async def test_two_nodes_live_beside_each_other_and_one_shows_its_metrics_and_queues(
+    rabbitmq: PrivateRabbitMQ, tmp_path: Path
+) -> None:
     other = PrivateRabbitMQ(tmp_path)
     other.start()
     try:
@@ -45,9 +47,20 @@ async def test_two_nodes_live_beside_each_other_and_one_shows_its_metrics(rabbit
             await (await aio_pika.connect(node.amqp_url)).close()
         async with httpx.AsyncClient(trust_env=False) as client:
             assert "rabbitmq_build_info" in (await client.get(other.metrics_url)).text
+            assert (await client.get(f"{other.management_url}/api/overview")).json()["node"] == "yousync@localhost"
     finally:
         other.kill()
         other.stop()
+
+
+def test_a_node_is_found_and_told_what_to_do_by_whoever_knows_its_folder(rabbitmq: PrivateRabbitMQ, tmp_path: Path) -> None:
+    found = PrivateRabbitMQ(rabbitmq.state_dir, metrics=False)
+    assert found.find()
+    assert found.amqp_url == rabbitmq.amqp_url
+    assert found.control("eval", "1 + 1.") == "2\n"
+    with pytest.raises(LocalServerError, match="eval` failed"):
+        found.control("eval")
+    assert not PrivateRabbitMQ(tmp_path).find()
 
 
 async def test_the_well_known_guest_is_not_let_in(rabbitmq: PrivateRabbitMQ) -> None:
