@@ -77,7 +77,7 @@ class Transaction:
 
     async def first_time(self, message: Message, handler: str) -> bool:
         """True once per message and handler, False for every later delivery: the effect is committed already."""
-        return await inbox.remember(self.connection, message.id, handler)
+        return await inbox.remember(self.connection, message, handler)
 
 
 class Database:

@@ -69,6 +69,34 @@ def create_messaging_tables_v1(op: Any) -> None:
     op.create_index("inbox_processed_at", "inbox", ["processed_at"])
 
 
+def change_messaging_tables_v2(op: Any) -> None:
+    """Outbox and inbox as of the second release: buckets for shards, no index that reads past what is sent, attempts.
+
+    What is unsent at that moment is in bucket 0, hence all of it in one shard and in order.
+    """
+    op.add_column("outbox", sa.Column("bucket", sa.SmallInteger, nullable=False, server_default="0"))
+    op.drop_constraint("outbox_pkey", "outbox")
+    op.drop_constraint("outbox_message_id_key", "outbox")
+    op.create_primary_key("outbox_pkey", "outbox", ["message_id"])
+    op.add_column("inbox", _attempt())
+
+
+def create_inbox_v2(op: Any) -> None:
+    """The inbox as of the second release, for a service that publishes no events."""
+    op.create_table(
+        "inbox",
+        sa.Column("message_id", UUID(as_uuid=False), primary_key=True),
+        sa.Column("handler", sa.Text, primary_key=True),
+        _attempt(),
+        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+    op.create_index("inbox_processed_at", "inbox", ["processed_at"])
+
+
+def _attempt() -> sa.Column[int]:
+    return sa.Column("attempt", sa.SmallInteger, nullable=False, server_default="1")
+
+
 def main() -> None:
     """Command line of the one-shot migration job."""
     parser = argparse.ArgumentParser(description="Migrate a service's database (DATABASE_URL) to the newest revision.")

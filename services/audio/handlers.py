@@ -39,11 +39,11 @@ def event_router(jobs: JobService, scripts: ScriptService) -> Router:
         with log_context(job_id=job_id):
             await jobs.report(job_id, kind, claim)
 
-    async def script_changed(event: ScriptCreated | ScriptUpdated, _: Message) -> None:
-        await scripts.keep(event)
+    async def script_changed(event: ScriptCreated | ScriptUpdated, message: Message) -> None:
+        await scripts.keep(event, message)
 
-    async def script_deleted(event: ScriptDeleted, _: Message) -> None:
-        await scripts.bury(event)
+    async def script_deleted(event: ScriptDeleted, message: Message) -> None:
+        await scripts.bury(event, message)
 
     router = Router()
     router.on(AudioUploaded, uploaded)

@@ -1,5 +1,6 @@
 """Our own copy of the catalogue's lines: kept by its events, completed by a question when an event is still on its way."""
 
+from libs.common.bus.base import Message
 from libs.common.contracts.catalog import ScriptDeleted, ScriptSnapshot
 from libs.common.db import Database
 from services.audio import repository
@@ -7,6 +8,7 @@ from services.audio.catalog import CatalogClient
 from services.audio.errors import ScriptNotFound
 from services.audio.repository import Line
 
+HANDLER = "audio.script"  # in the inbox
 MAX_ID = 2**31 - 1  # of PostgreSQL's integer
 
 
@@ -29,15 +31,17 @@ class ScriptService:
             raise ScriptNotFound
         return line
 
-    async def keep(self, script: ScriptSnapshot) -> None:
-        """The line is new or was changed."""
+    async def keep(self, script: ScriptSnapshot, message: Message | None = None) -> None:
+        """The line is new or was changed, says `message` or the catalogue's answer."""
         async with self._database.transaction() as tx:
-            await repository.keep_script(tx.connection, script)
+            if message is None or await tx.first_time(message, HANDLER):
+                await repository.keep_script(tx.connection, script)
 
-    async def bury(self, script: ScriptDeleted) -> None:
-        """The line is gone."""
+    async def bury(self, script: ScriptDeleted, message: Message) -> None:
+        """The line is gone, says `message`."""
         async with self._database.transaction() as tx:
-            await repository.bury_script(tx.connection, script.script_id, script.token_id, script.version)
+            if await tx.first_time(message, HANDLER):
+                await repository.bury_script(tx.connection, script.script_id, script.token_id, script.version)
 
     async def _read_through(self, script_id: int) -> Line:
         script = await self._catalog.script(script_id)

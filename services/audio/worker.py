@@ -18,7 +18,6 @@ from services.audio.settings import AudioSettings
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 3600.0
-INBOX_DAYS = 7  # longer than any message can be on its way, dead letters that are sent back included
 
 
 async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, *, start: bool) -> None:
@@ -58,8 +57,10 @@ async def keep_house(database: Database, settings: AudioSettings) -> None:
     """Forget what is only kept for repetitions."""
 
     async def forget() -> None:
+        async with database.autocommit() as connection:
+            while await inbox.forget_older_than(connection, settings.inbox_retention_days) == inbox.SWEEP_BATCH:
+                pass
         async with database.transaction() as tx:
-            await inbox.forget_older_than(tx.connection, INBOX_DAYS)
             before = datetime.now(UTC) - timedelta(seconds=settings.idempotency_seconds)
             await repository.forget_uploads(tx.connection, before=before)
 

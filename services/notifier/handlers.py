@@ -26,8 +26,8 @@ FACTS: tuple[type[AudioUploaded | JobFact], ...] = (
 def build_router(service: NotifierService) -> Router:
     """Everything that the queue `notifier.events` is bound to."""
 
-    async def tell(fact: AudioUploaded | JobFact, _: Message) -> None:
-        await service.tell(fact)
+    async def tell(fact: AudioUploaded | JobFact, message: Message) -> None:
+        await service.tell(fact, message)
 
     router = Router()
     for fact in FACTS:

@@ -22,6 +22,7 @@ def build(settings: NotifierSettings, bus: Bus | None = None) -> FastAPI:
     the_bus = bus or open_bus(settings, name="notifier")
     database = Database(settings.database_url.get_secret_value(), source="notifier", pool_size=settings.database_pool_size)
     service = NotifierService(database, the_bus)
+    sweep = partial(service.sweep, settings.retention_days, settings.inbox_retention_days)
 
     async def bus_check() -> None:
         if not the_bus.connected:
@@ -31,7 +32,7 @@ def build(settings: NotifierSettings, bus: Bus | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with background(
             worker.consume(the_bus, service, concurrency=settings.concurrency, start=bus is None),
-            every(settings.sweep_seconds, partial(service.sweep, settings.retention_days), what="sweeping old channels"),
+            every(settings.sweep_seconds, sweep, what="sweeping old channels"),
             watch_depths(the_bus, "notifier"),
         ):
             yield

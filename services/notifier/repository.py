@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common import inbox
+from libs.common.bus.base import Message
 from libs.common.contracts.notifier import ChannelHistory, Frame
 from services.notifier.models import FRAMES
 
@@ -24,13 +26,19 @@ _HISTORY = (
     .select_from(_NEWEST.outerjoin(FRAMES, (FRAMES.c.channel == _CHANNEL) & (FRAMES.c.sequence > sa.bindparam("after"))))
     .order_by(FRAMES.c.sequence)
 )
-_STORE = insert(FRAMES).on_conflict_do_nothing()
+HANDLER = "notifier.frame"  # in the inbox
+_FRAME = insert(FRAMES).values({c.name: sa.bindparam(c.name, type_=c.type) for c in FRAMES.c if c.name != "created_at"})
+_NOTED = insert(inbox.INBOX).values(
+    {c.name: sa.bindparam(c.name, type_=c.type) for c in inbox.INBOX.c if c.name != "processed_at"}
+)
+_STORED = _FRAME.on_conflict_do_nothing().returning(FRAMES.c.sequence).cte("stored")
+_STORE = sa.select(sa.exists(sa.select(_STORED.c.sequence))).add_cte(_NOTED.on_conflict_do_nothing().cte("noted"))
 
 
-async def store(connection: AsyncConnection, frame: Frame) -> bool:
-    """Keep `frame`; False when it was kept before."""
-    stored = await connection.execute(_STORE, frame.model_dump())
-    return stored.rowcount == 1
+async def store(connection: AsyncConnection, frame: Frame, message: Message) -> bool:
+    """Keep `frame`, and note in the inbox that `message` said it; False when the frame was kept before."""
+    stored = await connection.execute(_STORE, {**frame.model_dump(), **inbox.values_of(message, HANDLER)})
+    return bool(stored.scalar_one())
 
 
 async def history(connection: AsyncConnection, channel: str, after: int) -> ChannelHistory:

@@ -2,7 +2,8 @@
 
 from prometheus_client import Counter
 
-from libs.common.bus.base import Bus
+from libs.common import inbox
+from libs.common.bus.base import Bus, Message
 from libs.common.contracts.audio import AudioUploaded, JobFact
 from libs.common.contracts.notifier import ChannelHistory, Stored, frame_of
 from libs.common.db import Database
@@ -19,8 +20,8 @@ class NotifierService:
         self._database = database
         self._bus = bus
 
-    async def tell(self, fact: AudioUploaded | JobFact) -> None:
-        """Tell the channel of the fact's job, and keep the frame for those who were not there.
+    async def tell(self, fact: AudioUploaded | JobFact, message: Message) -> None:
+        """Tell the channel of the job of the fact that `message` brought, and keep the frame for those who were not there.
 
         A fact that comes again, because this process died before it acknowledged it, does the same again: gateways know its
         frame by the sequence, and the table has it. A late one fills its hole in the history.
@@ -31,7 +32,7 @@ class NotifierService:
             await send(self._bus, frame)
         finally:  # with the bus away too: its streams read the history when it is back
             async with self._database.autocommit() as connection:
-                new = await repository.store(connection, frame)
+                new = await repository.store(connection, frame, message)
         FACTS.labels("notifier", "told" if new else "repeated").inc()
         await send(self._bus, Stored(channel=frame.channel, sequence=frame.sequence))
 
@@ -40,8 +41,10 @@ class NotifierService:
         async with self._database.autocommit() as connection:
             return await repository.history(connection, channel, after)
 
-    async def sweep(self, retention_days: int) -> None:
-        """Forget the frames that are older than that."""
+    async def sweep(self, retention_days: int, inbox_days: int) -> None:
+        """Forget the frames and the inbox rows that are older than that."""
         async with self._database.autocommit() as connection:
             while await repository.forget_older_than(connection, retention_days) == repository.SWEEP_BATCH:
+                pass
+            while await inbox.forget_older_than(connection, inbox_days) == inbox.SWEEP_BATCH:
                 pass

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Message
-from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
+from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX, bucket_of
 
 _PREFIX = "outbox_"  # of our parameters, beside those of the caller's statement
 _FIELDS = {
@@ -25,22 +25,24 @@ _FIELDS = {
     "body": "body",
     "created_at": "time",
 }
+_COLUMNS = (*_FIELDS, "bucket")
 _MESSAGES = (
-    sa.func.unnest(*(sa.bindparam(_PREFIX + column, type_=ARRAY(OUTBOX.c[column].type)) for column in _FIELDS))
-    .table_valued(*_FIELDS, with_ordinality="place", name="messages")
+    sa.func.unnest(*(sa.bindparam(_PREFIX + column, type_=ARRAY(OUTBOX.c[column].type)) for column in _COLUMNS))
+    .table_valued(*_COLUMNS, with_ordinality="place", name="messages")
     .render_derived()
 )
 
 
 def _insert(condition: sa.ColumnElement[bool]) -> sa.sql.dml.ReturningInsert[tuple[object]]:
-    in_order = sa.select(*(_MESSAGES.c[column] for column in _FIELDS)).where(condition).order_by(_MESSAGES.c.place)
+    in_order = sa.select(*(_MESSAGES.c[column] for column in _COLUMNS)).where(condition).order_by(_MESSAGES.c.place)
     hint = sa.func.pg_notify(NOTIFY_CHANNEL, sa.bindparam(_PREFIX + "hint", type_=sa.Text))
-    return sa.insert(OUTBOX).from_select(list(_FIELDS), in_order).returning(hint)
+    return sa.insert(OUTBOX).from_select(list(_COLUMNS), in_order).returning(hint)
 
 
 def _parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
     columns = {_PREFIX + column: [getattr(message, name) for message in messages] for column, name in _FIELDS.items()}
-    return {**columns, _PREFIX + "hint": hint}
+    buckets = [bucket_of(message.subject) for message in messages]
+    return {**columns, _PREFIX + "bucket": buckets, _PREFIX + "hint": hint}
 
 
 _WRITE = _insert(sa.true())

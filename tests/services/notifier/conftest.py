@@ -61,7 +61,7 @@ async def app(database_url: str, bus: MemoryBus) -> AsyncIterator[FastAPI]:
     app = build(settings, bus)
     async with app.router.lifespan_context(app):
         async with app.state.notifier._database.autocommit() as connection:
-            await connection.exec_driver_sql("TRUNCATE frames")
+            await connection.exec_driver_sql("TRUNCATE frames, inbox")
         yield app
 
 

@@ -165,12 +165,12 @@ async def test_a_frame_that_could_not_be_stored_is_the_same_when_its_fact_comes_
 ) -> None:
     store, failed = repository.store, 0
 
-    async def fail_once(connection: AsyncConnection, frame: Frame) -> bool:
+    async def fail_once(connection: AsyncConnection, frame: Frame, message: Message) -> bool:
         nonlocal failed
         if not failed:
             failed += 1
             raise DatabaseUnavailable("the database went away between send and commit")
-        return await store(connection, frame)
+        return await store(connection, frame, message)
 
     monkeypatch.setattr(repository, "store", fail_once)
     await tell(bus, completed(2))
@@ -205,6 +205,21 @@ async def test_the_sweep_forgets_old_frames_and_keeps_the_others(app: FastAPI, b
         await connection.exec_driver_sql(
             f"UPDATE frames SET created_at = now() - interval '8 days' WHERE channel = 'job:{JOB}'"
         )
-    await service.sweep(7)
+        await connection.exec_driver_sql("UPDATE inbox SET processed_at = now() - interval '15 days' WHERE attempt = 1")
+    await service.sweep(7, 14)
+    assert await noted(app) == []
     assert (await service.history(job_channel(JOB), 0)).last_sequence == 0
     assert (await service.history(job_channel("0" * 32), 0)).last_sequence == 1
+
+
+async def noted(app: FastAPI) -> list[tuple[str, str, int]]:
+    async with app.state.notifier._database.autocommit() as connection:
+        rows = await connection.exec_driver_sql("SELECT message_id::text, handler, attempt FROM inbox")
+        return [tuple(row) for row in rows]
+
+
+async def test_a_fact_is_noted_in_the_inbox_with_its_frame_and_only_once(app: FastAPI, bus: MemoryBus) -> None:
+    fact = message(started(2))
+    for _ in range(2):
+        await bus.publish(fact)
+    assert await noted(app) == [(fact.id, "notifier.frame", 1)]
