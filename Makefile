@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint test bench-notice bench-upload clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test bench-notice bench-upload clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ lint: venv-dev ## Check style, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(PACKAGES)
 	$(BIN)/lint-imports
+	$(BIN)/python -m yousync.contracts check
+
+contracts: venv-dev ## Write docs/asyncapi.yaml and docs/schemas/ from the code; refuses what breaks a published event
+	@$(BIN)/python -m yousync.contracts
 
 test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
 	$(BIN)/python -m pytest $(TESTS)

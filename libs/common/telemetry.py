@@ -1,6 +1,7 @@
 """Logs as JSON lines with the ids that tie a request, a message and a job together, and W3C trace context."""
 
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+# A later version may say more behind the flags; version ff and ids of zeros are invalid.
+_TRACEPARENT = re.compile(
+    r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
+)
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
 
 
@@ -35,11 +40,12 @@ def new_traceparent() -> str:
 
 
 def child_traceparent(parent: str | None) -> str:
-    """A new span in the trace of `parent`; a new trace when `parent` is missing or malformed."""
-    parts = (parent or "").split("-")
-    if len(parts) != 4 or len(parts[1]) != 32 or set(parts[1]) == {"0"} or not set(parts[1]) <= set("0123456789abcdef"):
+    """A new span in the trace of `parent`, sampled if that is; a new trace when `parent` is missing or malformed."""
+    found = _TRACEPARENT.fullmatch(parent or "")
+    if found is None or (found["version"] == "00" and found["more"]):
         return new_traceparent()
-    return f"00-{parts[1]}-{secrets.token_hex(8)}-{parts[3][:2]}"
+    sampled = int(found["flags"], 16) & 1  # the only flag of version 00; what else is set is not ours to pass on
+    return f"00-{found['trace']}-{secrets.token_hex(8)}-{sampled:02x}"
 
 
 class _ContextFilter(logging.Filter):

@@ -33,3 +33,8 @@ class Event(BaseModel):
 def event_type(name: str) -> type[Event] | None:
     """The model of the event called `name`, or None when nobody declared it (in the modules imported so far)."""
     return _registry.get(name)
+
+
+def declared_events() -> dict[str, type[Event]]:
+    """Every event declared in the modules imported so far, by name."""
+    return dict(_registry)

@@ -13,6 +13,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldTable
 
 from libs.common.bus.base import DeadLetter, Message
+from libs.common.bus.rabbit.lenient import UNDECODABLE
 
 ATTEMPT = "x-yousync-attempt"
 FIRST_FAILED = "x-yousync-first-failed"
@@ -34,9 +35,10 @@ def encode(message: Message, extra: Mapping[str, str] | None = None) -> aio_pika
         "ce-type": message.type,
         "ce-source": message.source,
         "ce-time": message.time.isoformat(),
-        "ce-subject": message.subject,
         ATTEMPT: message.attempt,
     }
+    if message.subject:  # CloudEvents knows no empty one
+        headers["ce-subject"] = message.subject
     if message.traceparent is not None:
         headers["traceparent"] = message.traceparent
     headers.update(extra or {})
@@ -52,6 +54,8 @@ def encode(message: Message, extra: Mapping[str, str] | None = None) -> aio_pika
 def decode(delivered: DeliveredMessage) -> Message:
     """The message in a delivery. `ce-id`, `ce-type` and `ce-source` are required; raises `Unreadable`."""
     headers = headers_of(delivered)
+    if UNDECODABLE in headers:
+        raise Unreadable(str(headers[UNDECODABLE]))
     attempt = headers.get(ATTEMPT, 1)
     if not isinstance(attempt, int) or attempt < 1:
         raise Unreadable(f"header {ATTEMPT} is not a positive number: {attempt!r}")
