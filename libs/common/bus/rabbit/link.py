@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from yarl import URL
 
 from libs.common.bus.base import BusUnavailable
+from libs.common.bus.rabbit import lenient
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,14 @@ def broker_errors(doing: str) -> Iterator[None]:
         raise BusUnavailable(f"{doing} failed: the connection to the broker was closed") from error
     except Exception as error:
         raise BusUnavailable(f"{doing} failed: the broker does not do it at the moment") from error
+
+
+async def connect(url: URL, name: str) -> AbstractConnection:
+    """A connection that the broker knows as `name`; raises `BusUnavailable`."""
+    lenient.install()
+    with broker_errors("connecting"):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await aio_pika.connect(url, client_properties={"connection_name": name})
 
 
 class Link:
@@ -120,9 +129,7 @@ class Link:
 
     async def _connect_and_hold(self) -> None:
         """Return when a connection that was up is gone; raise `BusUnavailable` when none could be set up."""
-        with broker_errors("connecting"):
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                connection = await aio_pika.connect(self._url, client_properties={"connection_name": self._name})
+        connection = await connect(self._url, self._name)
         self._broken = broken = asyncio.get_running_loop().create_future()
         connection.close_callbacks.add(lambda _, error: _settle(broken, f"the connection was lost: {error!r}"))
         try:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from aio_pika.abc import AbstractChannel
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 from yarl import URL
 
 from libs.common.bus.base import Bus, BusUnavailable, Message, Unroutable
@@ -221,6 +222,41 @@ class TestRabbitBus(BusConformance):
         await publish_raw(raw, headers, delivery_mode=2, correlation_id="marker", queue=LEFT.dead_letter_queue)
         (letter,) = await distant.dead_letters("test")
         assert letter.message.type == "test.left.event"
+
+    @pytest.mark.parametrize(
+        ("rewrite", "heard_ids", "error"),
+        [
+            ((b"\0\0\0\0AAAA", b"\x7f" * 8), ["1", "2"], ""),  # the timestamp: nobody reads it
+            ((b"left.marker", b"left.\xffarker"), ["1", "2"], ""),
+            ((b"\x06marker", b"\x06\xffarker"), ["2"], "the headers cannot be decoded: 'utf-8' codec"),
+            ((b"\0\0\0\0BBBB", b"\x7f" * 8), ["2"], "the headers cannot be decoded: year"),
+        ],
+        ids=["timestamp", "routing key", "name of a header", "time in a header"],
+    )
+    async def test_bytes_that_cannot_be_decoded_end_no_connection(
+        self,
+        bus: Bus,
+        proxy: Proxy,
+        raw: aiormq.abc.AbstractChannel,
+        rewrite: tuple[bytes, bytes],
+        heard_ids: list[str],
+        error: str,
+    ) -> None:
+        heard = Recorder()
+        await bus.consume(LEFT, heard, concurrency=1)
+        proxy.rewrite = rewrite
+        async with await aio_pika.connect(proxy.url) as connection:
+            foreign = await (await connection.channel()).get_underlay_channel()
+            times = [datetime.fromtimestamp(seconds, UTC) for seconds in (0x41414141, 0x42424242)]
+            headers: FieldTable = {"ce-id": "1", "ce-type": "t", "ce-source": "/s", "marker": times[1]}
+            properties = Basic.Properties(headers=headers, timestamp=times[0])
+            await foreign.basic_publish(b"odd", exchange=EVENTS_EXCHANGE, routing_key="test.left.marker", properties=properties)
+        await publish_raw(raw, {"ce-id": "2", "ce-type": "t", "ce-source": "/s"})
+        await eventually(lambda: heard_or_dead(bus, heard, 2))
+        letters = await bus.dead_letters("test")
+        assert [each.id for each in heard.messages] == heard_ids
+        assert [letter.message.body for letter in letters] == [b"odd"] * (2 - len(heard_ids))
+        assert all(error in letter.error for letter in letters)
 
     async def test_a_message_its_consumers_die_of_is_a_dead_letter(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
         await (await bus.consume(LEFT, Recorder())).drain()
@@ -455,6 +491,10 @@ class TestWhenTheBrokerFails:
         await eventually(all_are_heard)
         await newcomer.close()
         await bus.close()
+
+
+async def heard_or_dead(bus: Bus, heard: Recorder, count: int) -> bool:
+    return len(heard.messages) + len(await bus.dead_letters("test")) >= count
 
 
 async def publish_raw(
