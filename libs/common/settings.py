@@ -139,7 +139,7 @@ class StorageSettings(Settings):
 
     # file:///folder or s3://bucket?endpoint_url=...&region=...
     storage_url: str = Field("file:///var/lib/yousync/objects", validation_alias="STORAGE_URL")
-    # signs the URLs of file:// objects; S3 signs with its own credentials
+    # signs the URLs of file:// objects (S3 signs with its own credentials), and in `audio` those of webhooks
     storage_signing_key: StrongSecret = Field(
         SecretStr("development only: not a secret, signs local URLs"), validation_alias="STORAGE_SIGNING_KEY"
     )

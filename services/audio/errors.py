@@ -11,12 +11,15 @@
     ├── UploadTooLarge            more bytes than a recording may have
     ├── UnsupportedAudio          the first bytes are of no audio format that can be analysed
     ├── InvalidIdempotencyKey     not 1..200 printable ASCII characters
-    └── IdempotencyKeyReused      the key came before with another recording
+    ├── IdempotencyKeyReused      the key came before with another recording
+    ├── WebhookUnsigned           a result is posted without the ticket that came with the work
+    ├── WebhookForged             its ticket is not ours, or for another job
+    └── WebhookExpired            its ticket was valid until a moment that has passed
 
 FileMissing and EmptyUpload are answered as FastAPI answers a field that is not valid, because clients know that shape.
 """
 
-from libs.common.errors import Kind, Unavailable, YouSyncError
+from libs.common.errors import Forbidden, Kind, Unauthenticated, Unavailable, YouSyncError
 
 
 class ScriptNotFound(YouSyncError):
@@ -119,3 +122,30 @@ class IdempotencyKeyReused(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used for another recording; send a new key with a new recording")
+
+
+class WebhookUnsigned(Unauthenticated):
+    """A result is posted without the ticket that came with the work."""
+
+    code = "webhook_unsigned"
+
+    def __init__(self) -> None:
+        super().__init__("post the result to the whole webhook_url that came with the work, its ticket included")
+
+
+class WebhookForged(Forbidden):
+    """The ticket is not ours, or for another job."""
+
+    code = "webhook_forged"
+
+    def __init__(self) -> None:
+        super().__init__("this ticket is not valid for this job")
+
+
+class WebhookExpired(Forbidden):
+    """The ticket was valid until a moment that has passed: nobody waits for the result any more."""
+
+    code = "webhook_expired"
+
+    def __init__(self) -> None:
+        super().__init__("this ticket has expired; nobody waits for the result any more")

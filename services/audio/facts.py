@@ -1,4 +1,4 @@
-"""From a committed change of a job to what the others are told."""
+"""From a committed change of a job to what the others are told; what analysis servers are asked for is in `orders`."""
 
 from typing import TypedDict
 
@@ -7,13 +7,11 @@ from libs.common.contracts.audio import (
     AnalysisCompleted,
     AnalysisFailed,
     AnalysisProgressed,
-    AnalysisRequested,
     AnalysisStarted,
     JobFact,
     JobKind,
 )
 from services.audio.jobs import Job, State
-from services.audio.repository import Assignment
 
 
 class _Common(TypedDict):
@@ -54,30 +52,3 @@ def fact_of(before: Job, after: Job) -> JobFact | None:
             return AnalysisCancelled(**common)
         case State.QUEUED | State.DISPATCHED:
             raise AssertionError(f"a job is told of in state {after.state}")
-
-
-def analysis_requested(
-    job: Job, assignment: Assignment, audio_url: str, audio_uri: str, lease_seconds: float
-) -> AnalysisRequested:
-    """The work that a dispatched job is for an analysis server."""
-    assert job.lease is not None
-    assert job.lease_expires_at is not None
-    script = assignment.script
-    return AnalysisRequested(
-        job_id=job.id,
-        kind=job.kind,
-        priority=job.priority,
-        attempt=job.attempt,
-        lease=job.lease,
-        lease_seconds=lease_seconds,
-        claim_before=job.lease_expires_at,
-        deadline=job.deadline,
-        audio_url=audio_url,
-        audio_uri=audio_uri,
-        media_type=assignment.media_type,
-        token_id=job.token_id,
-        script_id=job.script_id,
-        line_start=script.start_time,
-        line_end=script.end_time,
-        words=script.words,
-    )

@@ -22,10 +22,12 @@ from services.audio import worker
 from services.audio.catalog import CatalogClient
 from services.audio.endpoints import internal_router, router
 from services.audio.metrics import SERVICE
+from services.audio.orders import Orders
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
 from services.audio.uploads import Patience, UploadService
+from services.audio.webhooks import WebhookSigner
 
 
 def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
@@ -39,12 +41,20 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
     scripts = ScriptService(database, catalog)
     uploads = UploadService(database, storage, _patience(settings))
+    webhooks = WebhookSigner(settings.webhook_secret, settings.webhook_base_url or settings.public_url)
+    orders = Orders(
+        database,
+        storage,
+        webhooks,
+        job_seconds=settings.job_seconds,
+        lease_seconds=settings.lease_seconds,
+        reference_bucket=settings.reference_bucket,
+    )
     jobs = JobService(
         database,
         bus,
-        storage,
+        orders,
         settings.rules,
-        job_seconds=settings.job_seconds,
         max_result_bytes=settings.max_result_bytes,
     )
 

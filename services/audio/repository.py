@@ -1,6 +1,6 @@
 """All SQL of this service. Functions take the connection of their caller's transaction; `save_job` is one of its own."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.audio import JobKind, Priority
-from libs.common.contracts.catalog import ScriptSnapshot
+from libs.common.contracts.catalog import ScriptSnapshot, Word
 from libs.common.db import Database, Outgoing
 from libs.common.outbox.writer import Change
 from services.audio.jobs import Job, State
-from services.audio.models import JOBS, SCRIPTS, TAKES, UPLOAD_KEYS
+from services.audio.models import JOBS, SCRIPTS, TAKES, TOKENS, UPLOAD_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What an analysis server needs to know of a job: where the recording lies and what was to be said."""
+    """What an analysis server needs to know of a job: where the recording lies and what was to be said.
+
+    `textgrid` and `pitch` are the scene's reference objects as the catalogue names them. Times as the words' ones.
+    """
 
     object_key: str
     media_type: str
-    script: ScriptSnapshot
+    line_start: float
+    line_end: float
+    words: tuple[Word, ...]
+    textgrid: str | None
+    pitch: str | None
 
 
 # Statements of the hot path are built once: building one anew costs as much time as PostgreSQL needs to run it.
@@ -74,6 +81,29 @@ _SAVE_JOB = (
     .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
 )
 _CHANGE_JOB = Change(_SAVE_JOB)
+_OF_LINE = JOBS.c.script_id.is_not(None)
+_ASSIGNMENTS = (
+    sa.select(
+        *(JOBS.c.id.label("job_id"), JOBS.c.token_id, JOBS.c.script_id, TAKES.c.object_key, TAKES.c.media_type),
+        sa.case((_OF_LINE, SCRIPTS.c.start_time), else_=TOKENS.c.start_time).label("start_time"),
+        sa.case((_OF_LINE, SCRIPTS.c.end_time), else_=TOKENS.c.end_time).label("end_time"),
+        *(SCRIPTS.c.words, TOKENS.c.s3_textgrid_url, TOKENS.c.s3_pitch_url),
+    )
+    .select_from(
+        JOBS.join(TAKES).outerjoin(SCRIPTS, SCRIPTS.c.id == JOBS.c.script_id).outerjoin(TOKENS, TOKENS.c.id == JOBS.c.token_id)
+    )
+    .where(JOBS.c.id == sa.func.any(sa.bindparam("job_ids", type_=sa.ARRAY(sa.Text))))
+)
+# A line that is gone is no part of its scene; those of a scene that is gone itself are, for takes under way.
+_LINES_OF_SCENES = (
+    sa.select(SCRIPTS.c.token_id, SCRIPTS.c.words)
+    .join(TOKENS, TOKENS.c.id == SCRIPTS.c.token_id)
+    .where(
+        SCRIPTS.c.token_id == sa.func.any(sa.bindparam("token_ids", type_=sa.ARRAY(sa.Integer))),
+        sa.or_(~SCRIPTS.c.deleted, TOKENS.c.deleted),
+    )
+    .order_by(SCRIPTS.c.token_id, SCRIPTS.c.start_time, SCRIPTS.c.id)
+)
 
 
 # --- Scripts ----------------------------------------------------------------------------------------------------------
@@ -226,27 +256,34 @@ async def overdue_jobs(connection: AsyncConnection, now: datetime, limit: int) -
 
 async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> dict[str, Assignment]:
     """What to give to analysis servers, by job id; of unknown jobs nothing."""
-    rows = await connection.execute(
-        sa.select(JOBS.c.id.label("job_id"), TAKES.c.object_key, TAKES.c.media_type, SCRIPTS)
-        .select_from(JOBS.join(TAKES).join(SCRIPTS, SCRIPTS.c.id == JOBS.c.script_id))
-        .where(JOBS.c.id.in_(job_ids))
-    )
+    rows = (await connection.execute(_ASSIGNMENTS, {"job_ids": list(job_ids)})).all()
+    scenes = {row.token_id for row in rows if row.script_id is None}
+    words = await _words_of_scenes(connection, scenes) if scenes else {}
     return {
         row.job_id: Assignment(
-            row.object_key,
-            row.media_type,
-            ScriptSnapshot(
-                script_id=row.id,
-                token_id=row.token_id,
-                version=row.version,
-                start_time=row.start_time,
-                end_time=row.end_time,
-                script=row.script,
-                words=row.words,
-            ),
+            object_key=row.object_key,
+            media_type=row.media_type,
+            line_start=row.start_time,
+            line_end=row.end_time,
+            words=words.get(row.token_id, ()) if row.script_id is None else _words(row.words),
+            textgrid=row.s3_textgrid_url,
+            pitch=row.s3_pitch_url,
         )
         for row in rows
+        if row.start_time is not None
     }
+
+
+async def _words_of_scenes(connection: AsyncConnection, token_ids: Collection[int]) -> dict[int, tuple[Word, ...]]:
+    """The words of all lines of these scenes, line by line as they are spoken."""
+    found: dict[int, tuple[Word, ...]] = {}
+    for row in await connection.execute(_LINES_OF_SCENES, {"token_ids": list(token_ids)}):
+        found[row.token_id] = (*found.get(row.token_id, ()), *_words(row.words))
+    return found
+
+
+def _words(stored: Iterable[dict[str, Any]]) -> tuple[Word, ...]:
+    return tuple(map(Word.model_validate, stored))
 
 
 async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -18,11 +18,10 @@ from libs.common.contracts.audio import JobFact
 from libs.common.contracts.notifier import frame_of, job_channel
 from libs.common.db import Database, Outgoing, Transaction
 from libs.common.frames import send
-from libs.common.storage.base import Storage
 from libs.common.web.auth import Principal
 from services.audio import repository, texts
 from services.audio.errors import JobBusy, JobNotFound
-from services.audio.facts import analysis_requested, fact_of
+from services.audio.facts import fact_of
 from services.audio.jobs import (
     Completed,
     Dispatch,
@@ -37,26 +36,15 @@ from services.audio.jobs import (
     transition,
 )
 from services.audio.metrics import FINISHED_JOBS, OPEN_JOBS, OVERDUE, REPORTS, SERVICE
-from services.audio.repository import Assignment
+from services.audio.orders import Orders, Parcel
 
 log = logging.getLogger(__name__)
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 SWEEP_BATCH = 100
-# A server that gets its work at the last moment still has to fetch the recording.
-URL_MARGIN = timedelta(minutes=2)
 # Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
 LOOKS = 5
 REMEMBERED = 1_000  # more jobs than servers work on at a time; each is a few hundred bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """All that a dispatch needs from outside the transaction: it is signed and read before one is opened."""
-
-    assignment: Assignment
-    audio_url: str
-    audio_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +62,16 @@ class JobService:
         self,
         database: Database,
         bus: Bus,
-        storage: Storage,
+        orders: Orders,
         rules: Rules,
         *,
-        job_seconds: float,
         max_result_bytes: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._bus = bus
-        self._storage = storage
+        self._orders = orders
         self._rules = rules
-        self._url_lifetime = timedelta(seconds=job_seconds) + URL_MARGIN
         self._max_result_bytes = max_result_bytes
         self._clock = clock
         self._left_as: dict[str, Job] = {}  # open jobs as this process' last report on them left them, oldest first
@@ -109,7 +95,7 @@ class JobService:
 
     async def dispatch(self, job_id: str, message: Message) -> None:
         """Give the new job to the analysis servers; `message` said that it is there."""
-        parcel = (await self._parcels([job_id])).get(job_id)
+        parcel = (await self._orders.parcels([job_id])).get(job_id)
         async with self._database.transaction() as tx:
             if not await tx.first_time(message, "audio.dispatch"):
                 return
@@ -132,7 +118,7 @@ class JobService:
             return
         report = self._presentable(report)
         may_go_out_again = isinstance(report, Failed) and report.temporary
-        parcel = (await self._parcels([job_id])).get(job_id) if may_go_out_again else None
+        parcel = (await self._orders.parcels([job_id])).get(job_id) if may_go_out_again else None
         outcome = await self._hear(job_id, report, parcel)
         REPORTS.labels(SERVICE, kind, outcome).inc()
         if outcome != "accepted":
@@ -193,7 +179,7 @@ class JobService:
             OPEN_JOBS.labels(SERVICE, state.value).set(number)
 
     async def _move_on(self, job_ids: Collection[str]) -> None:
-        parcels = await self._parcels(job_ids)
+        parcels = await self._orders.parcels(job_ids)
         moved = 0
         async with self._database.transaction() as tx:
             for job in await repository.lock_idle_jobs(tx.connection, job_ids):
@@ -204,18 +190,6 @@ class JobService:
         if moved:
             OVERDUE.labels(SERVICE).inc(moved)
             log.warning("time ran out for some jobs and they were moved on", extra={"jobs": moved})
-
-    async def _parcels(self, job_ids: Collection[str]) -> dict[str, Parcel]:
-        async with self._database.reading() as connection:
-            assignments = await repository.assignments(connection, job_ids)
-        return {
-            job_id: Parcel(
-                assignment,
-                await self._storage.signed_url(assignment.object_key, expires_in=self._url_lifetime),
-                self._storage.uri(assignment.object_key),
-            )
-            for job_id, assignment in assignments.items()
-        }
 
     async def _apply(self, tx: Transaction, job: Job, event: JobEvent, parcel: Parcel | None) -> Ignored | None:
         """Change the locked `job`, write what follows from it into the same transaction; why not, if nothing changed."""
@@ -240,9 +214,7 @@ class JobService:
             changed = again
         outgoing = []
         if parcel is not None and changed.state is State.DISPATCHED:
-            request = analysis_requested(
-                changed, parcel.assignment, parcel.audio_url, parcel.audio_uri, self._rules.lease_seconds
-            )
+            request = self._orders.request(changed, parcel)
             # Its own ordering key: the facts of a job must not wait until a server has time for the job.
             outgoing.append(Outgoing(request, f"work:{job.id}", f"{request.name}.{changed.priority.value}"))
         fact = fact_of(job, changed)

@@ -17,6 +17,10 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
 
     # where `catalog` answers: http://host:port or unix:/path/to.sock
     catalog_url: str = Field("http://127.0.0.1:8002", validation_alias="CATALOG_URL")
+    # where an analysis server that only speaks HTTP reaches the gateway; the public address when it is not set
+    webhook_base_url: str | None = None
+    # bucket of the scenes' reference objects, for analysis servers with storage access; our own store when it is not set
+    reference_bucket: str | None = None
     # bytes of a recording; five minutes of 44.1 kHz stereo WAV, and a line lasts seconds
     max_upload_bytes: int = Field(50 * 1024 * 1024, ge=1)
     # bytes of a result as JSON; the reference server's have about 60 KB
@@ -35,6 +39,11 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     sweep_seconds: float = Field(5.0, gt=0)
     # an Idempotency-Key is remembered this long; clients that retry do so within minutes
     idempotency_seconds: float = Field(24 * 3600.0, gt=0)
+
+    @property
+    def webhook_secret(self) -> bytes:
+        """What the key of webhooks is derived from: the secret that signs links already, which production must set."""
+        return self.storage_signing_key.get_secret_value().encode()
 
     @property
     def rules(self) -> Rules:

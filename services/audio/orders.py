@@ -1,0 +1,101 @@
+"""What analysis servers are asked for: everything about a job that they need, with links that are theirs alone."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from libs.common.contracts.audio import AnalysisRequested
+from libs.common.db import Database
+from libs.common.storage.base import InvalidKey, Storage
+from services.audio import repository
+from services.audio.jobs import Job
+from services.audio.repository import Assignment
+from services.audio.webhooks import WebhookSigner
+
+# A server that gets its work at the last moment still has to fetch the recording.
+URL_MARGIN = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What an order needs from outside the transaction of its dispatch: it is signed and read before one is opened."""
+
+    assignment: Assignment
+    audio_url: str
+    audio_uri: str
+    textgrid_uri: str | None
+    pitch_uri: str | None
+
+
+class Orders:
+    """Makes the orders. `reference_bucket` holds the scenes' reference objects, without one they are in our own store."""
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        webhooks: WebhookSigner,
+        *,
+        job_seconds: float,
+        lease_seconds: float,
+        reference_bucket: str | None,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._webhooks = webhooks
+        self._url_lifetime = timedelta(seconds=job_seconds) + URL_MARGIN
+        self._lease_seconds = lease_seconds
+        self._reference_bucket = reference_bucket
+
+    async def parcels(self, job_ids: Collection[str]) -> dict[str, Parcel]:
+        """What orders of these jobs need, by job id; of unknown jobs nothing."""
+        async with self._database.reading() as connection:
+            assignments = await repository.assignments(connection, job_ids)
+        return {
+            job_id: Parcel(
+                assignment,
+                await self._storage.signed_url(assignment.object_key, expires_in=self._url_lifetime),
+                self._storage.uri(assignment.object_key),
+                self._reference(assignment.textgrid),
+                self._reference(assignment.pitch),
+            )
+            for job_id, assignment in assignments.items()
+        }
+
+    def request(self, job: Job, parcel: Parcel) -> AnalysisRequested:
+        """The order for the attempt that `job` was dispatched for."""
+        assert job.lease is not None
+        assert job.lease_expires_at is not None
+        assignment = parcel.assignment
+        return AnalysisRequested(
+            job_id=job.id,
+            kind=job.kind,
+            priority=job.priority,
+            attempt=job.attempt,
+            lease=job.lease,
+            lease_seconds=self._lease_seconds,
+            claim_before=job.lease_expires_at,
+            deadline=job.deadline,
+            audio_url=parcel.audio_url,
+            audio_uri=parcel.audio_uri,
+            media_type=assignment.media_type,
+            token_id=job.token_id,
+            script_id=job.script_id,
+            line_start=assignment.line_start,
+            line_end=assignment.line_end,
+            words=assignment.words,
+            textgrid_uri=parcel.textgrid_uri,
+            pitch_uri=parcel.pitch_uri,
+            webhook_url=self._webhooks.url(job),
+        )
+
+    def _reference(self, named: str | None) -> str | None:
+        """The object that the catalogue names by its key, or by a whole URI."""
+        if not named or "://" in named:
+            return named or None
+        if self._reference_bucket is not None:
+            return f"s3://{self._reference_bucket}/{named}"
+        try:
+            return self._storage.uri(named)
+        except InvalidKey:  # the catalogue takes any text; an order without it is better than none
+            return None
