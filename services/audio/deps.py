@@ -1,8 +1,10 @@
 """What the endpoints are given."""
 
+import hmac
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -30,7 +32,24 @@ def _settings(request: Request) -> AudioSettings:
     return settings
 
 
+def _client(request: Request, x_forwarded_for: Annotated[str, Header(include_in_schema=False)] = "") -> str:
+    """Whoever calls without sign-in, to share the servers fairly with others: a network address that nobody can read back.
+
+    The gateway, the only door, puts the address in place of whatever its client sent. Nothing but a place in a queue hangs
+    on it.
+    """
+    try:
+        address = ip_address(x_forwarded_for.strip())
+    except ValueError:
+        return "anonymous"
+    if isinstance(address, IPv6Address):  # a household has 2**64 of them
+        address = ip_network((address, 64), strict=False).network_address
+    key = _settings(request).service_key.get_secret_value()
+    return f"address:{hmac.digest(key.encode(), b'audio client' + address.packed, 'sha256').hex()[:16]}"
+
+
 Jobs = Annotated[JobService, Depends(_jobs)]
 Uploads = Annotated[UploadService, Depends(_uploads)]
 Scripts = Annotated[ScriptService, Depends(_scripts)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
+Client = Annotated[str, Depends(_client)]

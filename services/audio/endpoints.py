@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from libs.common.web.auth import OptionalUser
 from libs.common.web.internal import require_service
-from services.audio.deps import Jobs, Limits, Scripts, Uploads
+from services.audio.deps import Client, Jobs, Limits, Scripts, Uploads
 from services.audio.errors import EmptyUpload, FileMissing, JobNotFound, MalformedUpload, UploadTooLarge
 from services.audio.multipart import OVERHEAD_BYTES, FileField
 from services.audio.schemas import JobState, JobSummary, UploadAccepted
@@ -54,6 +54,7 @@ async def upload_audio(
     script_id: int,
     request: Request,
     user: OptionalUser,
+    client: Client,
     scripts: Scripts,
     uploads: Uploads,
     limits: Limits,
@@ -68,7 +69,7 @@ async def upload_audio(
     try:
         field = FileField(request.headers.get("content-type", ""), _body(request), max_bytes=limits.max_upload_bytes)
         async with aclosing(field.chunks()) as recording:
-            job_id = await uploads.accept(line, user.user_id if user else None, recording, idempotency_key)
+            job_id = await uploads.accept(line, user.user_id if user else None, recording, idempotency_key, client=client)
     except (FileMissing, EmptyUpload) as error:
         kind = "missing" if isinstance(error, FileMissing) else "value_error"
         problem = {"type": kind, "loc": ["body", "file"], "msg": error.detail, "input": None}

@@ -8,10 +8,12 @@ from libs.common.contracts.audio import (
     AnalysisFailed,
     AnalysisProgressed,
     AnalysisStarted,
+    AudioUploaded,
     JobFact,
     JobKind,
 )
 from services.audio.jobs import Job, State
+from services.audio.repository import Take
 
 
 class _Common(TypedDict):
@@ -23,6 +25,21 @@ class _Common(TypedDict):
     sequence: int
     progress: int
     message: str
+
+
+def audio_uploaded(take: Take, job: Job) -> AudioUploaded:
+    """The first fact of a job."""
+    return AudioUploaded(
+        job_id=job.id,
+        sequence=job.sequence,
+        kind=job.kind,
+        take_id=str(take.id),
+        token_id=take.token_id,
+        script_id=take.script_id,
+        user_id=take.user_id,
+        size=take.size,
+        media_type=take.media_type,
+    )
 
 
 def fact_of(before: Job, after: Job) -> JobFact | None:

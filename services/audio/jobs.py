@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from libs.common.contracts.audio import JobKind, Priority
 from services.audio import texts
@@ -62,7 +62,7 @@ class Job:
     lease: str | None = None  # fencing token of the current attempt
     worker: str | None = None  # who has it, or had it last, for operators
     lease_expires_at: datetime | None = None
-    dispatch_at: datetime  # while queued: when the sweeper sends it, if nobody did before
+    dispatch_at: datetime  # while queued: not to be dispatched earlier; it waits since then
     deadline: datetime
     result: dict[str, Any] | None = None
     reason: str | None = None  # of a failure, a stable code for programs
@@ -70,6 +70,53 @@ class Job:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long after its beginning nobody waits for a job any more."""
+
+    line: timedelta = timedelta(minutes=10)
+    token: timedelta = timedelta(minutes=30)
+    batch: timedelta = timedelta(hours=6)
+
+    def of(self, kind: JobKind, priority: Priority) -> timedelta:
+        """Of a job of this kind that begins with this priority."""
+        if priority is Priority.LOW:
+            return self.batch
+        return self.line if kind is JobKind.LINE else self.token
+
+
+def new_job(
+    *,
+    kind: JobKind,
+    take_id: UUID,
+    user_id: int | None,
+    token_id: int,
+    script_id: int | None,
+    owner_key: str,
+    priority: Priority,
+    lifetimes: Lifetimes,
+    now: datetime,
+    retry_of: str | None = None,
+) -> Job:
+    """A job that begins now. Its turn is given to it when it is written."""
+    job_id = uuid4()
+    return Job(
+        id=job_id.hex if kind is JobKind.LINE else str(job_id),
+        kind=kind,
+        take_id=take_id,
+        user_id=user_id,
+        token_id=token_id,
+        script_id=script_id,
+        retry_of=retry_of,
+        owner_key=owner_key,
+        dispatch_at=now,
+        deadline=now + lifetimes.of(kind, priority),
+        priority=priority,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,4 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
 
 def _patience(settings: AudioSettings) -> Patience:
-    return Patience(
-        job=timedelta(seconds=settings.job_seconds),
-        lost_dispatch=timedelta(seconds=settings.lost_dispatch_seconds),
-        key=timedelta(seconds=settings.idempotency_seconds),
-    )
+    return Patience(settings.lifetimes, key=timedelta(seconds=settings.idempotency_seconds))

@@ -40,7 +40,8 @@ from services.audio.orders import Orders, Parcel
 
 log = logging.getLogger(__name__)
 
-JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+# Of a line 32 hex digits, of a whole scene a UUID with dashes.
+JOB_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 SWEEP_BATCH = 100
 # Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
 LOOKS = 5

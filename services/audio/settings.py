@@ -1,11 +1,13 @@
 """What can be set from outside, as AUDIO_<NAME>; what all services share stands in libs.common."""
 
+from datetime import timedelta
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StorageSettings, VerifierSettings
 from libs.common.web.internal import InternalSettings
-from services.audio.jobs import Rules
+from services.audio.jobs import Lifetimes, Rules
 
 
 class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, InternalSettings):
@@ -27,14 +29,16 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     max_result_bytes: int = Field(1_000_000, ge=1)
     # a running job that nothing was heard of for this long is given to another server; those report three times as often
     lease_seconds: float = Field(30.0, gt=0)
-    # after this a job has failed, whatever it waited for
+    # after this a job of a line has failed, whatever it waited for; who waits live has left by then
     job_seconds: float = Field(600.0, gt=0)
+    # the same of a whole scene, which may wait behind lines
+    token_job_seconds: float = Field(1800.0, gt=0)
+    # the same of a recording in a batch, which waits behind everything
+    batch_job_seconds: float = Field(6 * 3600.0, gt=0)
     # a recording that three servers could not analyse will not be analysed by a fourth
     max_attempts: int = Field(3, ge=1)
     # before attempt 2, 3..: at once, for it was most likely the server; then after its crash loop had time to end
     retry_seconds: tuple[float, ...] = Field((0.0, 15.0), min_length=1)
-    # a job still queued after this long: its event is lost or very late, the sweeper dispatches it
-    lost_dispatch_seconds: float = Field(60.0, gt=0)
     # how often overdue jobs are looked for; small beside the lease
     sweep_seconds: float = Field(5.0, gt=0)
     # an Idempotency-Key is remembered this long; clients that retry do so within minutes
@@ -44,6 +48,12 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     def webhook_secret(self) -> bytes:
         """What the key of webhooks is derived from: the secret that signs links already, which production must set."""
         return self.storage_signing_key.get_secret_value().encode()
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How long jobs may last."""
+        seconds = (self.job_seconds, self.token_job_seconds, self.batch_job_seconds)
+        return Lifetimes(*(timedelta(seconds=each) for each in seconds))
 
     @property
     def rules(self) -> Rules:

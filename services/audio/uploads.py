@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from libs.common.contracts.audio import AudioUploaded
+from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database
 from libs.common.storage.base import Storage, StorageUnavailable
 from services.audio import repository
 from services.audio.errors import EmptyUpload, IdempotencyKeyReused, InvalidIdempotencyKey, UnsupportedAudio
-from services.audio.jobs import Job
+from services.audio.facts import audio_uploaded
+from services.audio.jobs import Job, Lifetimes, new_job
 from services.audio.metrics import SERVICE, UPLOAD_SECONDS, UPLOADED_BYTES
 from services.audio.repository import Line, Take
 from services.audio.sniffing import HEAD_BYTES, sniff
@@ -27,10 +28,9 @@ MAX_KEY_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long an uploaded take's job may last, and how long an idempotency key is remembered."""
+    """How long the jobs of uploaded takes may last, and how long an idempotency key is remembered."""
 
-    job: timedelta
-    lost_dispatch: timedelta  # until the sweeper dispatches a job that nobody did
+    jobs: Lifetimes
     key: timedelta
 
 
@@ -50,9 +50,12 @@ class UploadService:
         self._patience = patience
         self._clock = clock
 
-    async def accept(self, line: Line, user_id: int | None, recording: AsyncIterator[bytes], key: str | None) -> str:
+    async def accept(
+        self, line: Line, user_id: int | None, recording: AsyncIterator[bytes], key: str | None, *, client: str
+    ) -> str:
         """Store a recording of `line` and begin its job; the job's id.
 
+        A caller without sign-in shares the servers with others as `client` (see `deps.Client`).
         With an idempotency `key` that the same user sent for the same line before, the first job's id. When anything
         fails, what `recording` raises included, nothing is left behind. Raises EmptyUpload, UnsupportedAudio,
         InvalidIdempotencyKey, IdempotencyKeyReused.
@@ -61,7 +64,7 @@ class UploadService:
             raise InvalidIdempotencyKey
         began = time.perf_counter()
         take = await self._store(line, user_id, recording)
-        job = self._job_of(take)
+        job = self._job_of(take, client)
         job_id = await self._commit(take, job, key)
         if job_id != job.id:
             await self._remove(take)
@@ -107,18 +110,17 @@ class UploadService:
             created_at=self._clock(),
         )
 
-    def _job_of(self, take: Take) -> Job:
-        now = take.created_at
-        return Job(
-            id=uuid4().hex,
+    def _job_of(self, take: Take, client: str) -> Job:
+        return new_job(
+            kind=JobKind.LINE,
             take_id=take.id,
             user_id=take.user_id,
             token_id=take.token_id,
             script_id=take.script_id,
-            dispatch_at=now + self._patience.lost_dispatch,
-            deadline=now + self._patience.job,
-            created_at=now,
-            updated_at=now,
+            owner_key=client if take.user_id is None else f"user:{take.user_id}",
+            priority=Priority.HIGH,
+            lifetimes=self._patience.jobs,
+            now=take.created_at,
         )
 
     async def _commit(self, take: Take, job: Job, key: str | None) -> str:
@@ -140,20 +142,7 @@ class UploadService:
                         raise IdempotencyKeyReused
                     return earlier[0]
                 await repository.add(tx.connection, take, job)
-                tx.publish(
-                    AudioUploaded(
-                        job_id=job.id,
-                        sequence=job.sequence,
-                        kind=job.kind,
-                        take_id=str(take.id),
-                        token_id=take.token_id,
-                        script_id=take.script_id,
-                        user_id=take.user_id,
-                        size=take.size,
-                        media_type=take.media_type,
-                    ),
-                    subject=job_channel(job.id),
-                )
+                tx.publish(audio_uploaded(take, job), subject=job_channel(job.id))
                 at_commit = True
         except BaseException:
             # A connection that breaks at the commit leaves open whether it happened: then the object stays, for a job

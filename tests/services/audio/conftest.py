@@ -33,7 +33,9 @@ async def database_url(migrated_database: str) -> str:
     """Empty tables: one database for all tests, because emptying is faster than making."""
     engine = create_async_engine(migrated_database)
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE scripts, tokens, takes, jobs, job_log, upload_keys, outbox, inbox RESTART IDENTITY"))
+        await connection.execute(
+            text("TRUNCATE scripts, tokens, takes, jobs, job_log, upload_keys, outbox, inbox RESTART IDENTITY")
+        )
     await engine.dispose()
     return migrated_database
 

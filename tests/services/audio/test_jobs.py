@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from libs.common.contracts.audio import JobKind
 from services.audio import texts
 from services.audio.facts import fact_of
 from services.audio.jobs import (
@@ -60,6 +61,7 @@ def job(state: State = State.QUEUED, *, attempt: int = 1) -> Job:
     """A job as it is after it came into `state`."""
     fresh = Job(
         id="0" * 32,
+        kind=JobKind.LINE,
         take_id=uuid4(),
         user_id=1,
         token_id=3,

@@ -200,7 +200,7 @@ async def test_a_report_is_judged_by_what_is_committed_not_by_what_is_remembered
     work = await house.dispatched()
     await house.tell(started(work))
     # another process hands the job to another server
-    await house.rows("UPDATE jobs SET lease = 'b' || substr(lease, 2), version = version + 1 RETURNING id")
+    await house.rows("UPDATE jobs SET lease = reverse(lease), version = version + 1 RETURNING id")
     ((lease,),) = await house.rows("SELECT lease FROM jobs")
     again = work.model_copy(update={"lease": lease})
     stale = counted("progressed", "stale_lease")
