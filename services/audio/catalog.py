@@ -1,15 +1,18 @@
-"""The one question that this service asks `catalog` directly: what is this line?"""
+"""What this service asks `catalog` directly: what is this line, what is this scene?"""
 
 import logging
 from http import HTTPStatus
+from typing import TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from libs.common.contracts.catalog import ScriptSnapshot
+from libs.common.contracts.catalog import Scene, ScriptSnapshot
 from services.audio.errors import CatalogUnavailable
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class CatalogClient:
@@ -20,16 +23,36 @@ class CatalogClient:
 
     async def script(self, script_id: int) -> ScriptSnapshot | None:
         """The line, or None when the catalogue has none of that id. Raises CatalogUnavailable when it does not say."""
+        content = await self._get(f"/internal/scripts/{script_id}")
+        return None if content is None else _understood(ScriptSnapshot, content)
+
+    async def scene(self, token_id: int) -> Scene | None:
+        """The scene with its lines, or None when the catalogue has none of that id. Raises CatalogUnavailable as above."""
+        content = await self._get(f"/internal/tokens/{token_id}")
+        return None if content is None else _understood(Scene, content)
+
+    async def _get(self, path: str) -> bytes | None:
         try:
-            answer = await self._client.get(f"/internal/scripts/{script_id}")
+            answer = await self._client.get(path)
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 return None
             answer.raise_for_status()
-            return ScriptSnapshot.model_validate_json(answer.content)
-        except (httpx.HTTPError, ValidationError) as error:
-            log.warning("the catalogue did not answer a question about a line", extra={"error": repr(error)})
-            raise CatalogUnavailable from error
+        except httpx.HTTPError as error:
+            raise _unavailable(error) from error
+        return answer.content
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _understood(model: type[M], content: bytes) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> CatalogUnavailable:
+    log.warning("the catalogue did not answer a question", extra={"error": repr(error)})
+    return CatalogUnavailable()

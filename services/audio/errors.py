@@ -2,9 +2,10 @@
 
     YouSyncError
     ├── ScriptNotFound            there is no such line
+    ├── TokenNotFound             there is no such scene
     ├── JobNotFound               there is no such job, or it is somebody else's
     ├── JobBusy                   others change the job faster than this change gets its turn
-    ├── CatalogUnavailable        the line is not known here yet and the catalogue does not answer
+    ├── CatalogUnavailable        the line or scene is not known here yet and the catalogue does not answer
     ├── MalformedUpload           the request is no complete multipart form
     ├── FileMissing               the request has no field `file`
     ├── EmptyUpload               the file has no bytes
@@ -32,6 +33,17 @@ class ScriptNotFound(YouSyncError):
         super().__init__("Script not found")
 
 
+class TokenNotFound(YouSyncError):
+    """There is no such scene."""
+
+    kind = Kind.NOT_FOUND
+    code = "token_not_found"
+
+    def __init__(self, token_id: int) -> None:
+        super().__init__("Token not found")
+        self.token_id = token_id
+
+
 class JobNotFound(YouSyncError):
     """There is no such job, or none that the caller may see; the text depends on the path."""
 
@@ -49,7 +61,7 @@ class JobBusy(Unavailable):
 
 
 class CatalogUnavailable(Unavailable):
-    """The line is not known here yet, and the catalogue does not answer."""
+    """The line or scene is not known here yet, and the catalogue does not answer."""
 
     code = "catalog_unavailable"
 

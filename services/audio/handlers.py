@@ -9,14 +9,22 @@ from libs.common.contracts.audio import (
     AnalysisReportStarted,
     AudioUploaded,
 )
-from libs.common.contracts.catalog import ScriptCreated, ScriptDeleted, ScriptUpdated
+from libs.common.contracts.catalog import (
+    ScriptCreated,
+    ScriptDeleted,
+    ScriptUpdated,
+    TokenCreated,
+    TokenDeleted,
+    TokenUpdated,
+)
 from libs.common.telemetry import log_context
 from services.audio.jobs import Completed, Failed, Progressed, Report, Started
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
+from services.audio.tokens import TokenService
 
 
-def event_router(jobs: JobService, scripts: ScriptService) -> Router:
+def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService) -> Router:
     """Everything that the queue `audio.events` brings."""
 
     async def uploaded(event: AudioUploaded, message: Message) -> None:
@@ -45,6 +53,12 @@ def event_router(jobs: JobService, scripts: ScriptService) -> Router:
     async def script_deleted(event: ScriptDeleted, message: Message) -> None:
         await scripts.bury(event, message)
 
+    async def token_changed(event: TokenCreated | TokenUpdated, message: Message) -> None:
+        await tokens.keep(event, message)
+
+    async def token_deleted(event: TokenDeleted, message: Message) -> None:
+        await tokens.bury(event, message)
+
     router = Router()
     router.on(AudioUploaded, uploaded)
     router.on(AnalysisReportStarted, started)
@@ -54,4 +68,7 @@ def event_router(jobs: JobService, scripts: ScriptService) -> Router:
     router.on(ScriptCreated, script_changed)
     router.on(ScriptUpdated, script_changed)
     router.on(ScriptDeleted, script_deleted)
+    router.on(TokenCreated, token_changed)
+    router.on(TokenUpdated, token_changed)
+    router.on(TokenDeleted, token_deleted)
     return router

@@ -26,6 +26,7 @@ from services.audio.orders import Orders
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
+from services.audio.tokens import TokenService
 from services.audio.uploads import Patience, UploadService
 from services.audio.webhooks import WebhookSigner
 
@@ -40,6 +41,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     catalog = CatalogClient(service_client(settings.catalog_url, settings.service_key))
 
     scripts = ScriptService(database, catalog)
+    tokens = TokenService(database, catalog)
     uploads = UploadService(database, storage, _patience(settings))
     webhooks = WebhookSigner(settings.webhook_secret, settings.webhook_base_url or settings.public_url)
     orders = Orders(
@@ -62,7 +64,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with background(
             eventually(storage.start, what="connecting to the object store"),
-            worker.hear_events(bus, jobs, scripts, start=owns_bus),
+            worker.hear_events(bus, jobs, scripts, tokens, start=owns_bus),
             relay.run(),
             worker.sweep_overdue(bus, jobs, settings),
             worker.measure(jobs, settings),

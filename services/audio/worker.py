@@ -14,17 +14,18 @@ from services.audio.handlers import event_router
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
+from services.audio.tokens import TokenService
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 3600.0
 
 
-async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, *, start: bool) -> None:
+async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, tokens: TokenService, *, start: bool) -> None:
     """Handle events and reports until cancelled, then finish the running handlers. `start` the bus first, if asked to."""
     if start:
         await bus.start()
-    router = event_router(jobs, scripts)
+    router = event_router(jobs, scripts, tokens)
     subscriptions = [await bus.consume(queue, router) for queue in (AUDIO, AUDIO_REPORTS)]
     try:
         await asyncio.Event().wait()

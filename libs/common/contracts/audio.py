@@ -65,7 +65,7 @@ class AnalysisRequested(Event, name="analysis.requested"):
     media_type: str
     token_id: int
     script_id: int | None  # None for a whole scene
-    line_start: float  # seconds, on the clock of the words' times; of the first line of a whole scene
+    line_start: float  # seconds, on the clock of the words' times; when the recording begins: with the line, or the scene
     line_end: float
     words: tuple[Word, ...] = ()  # of all lines, in their order
     textgrid_uri: str | None = None  # the scene's reference objects, where it has them: s3://bucket/key or file:///key

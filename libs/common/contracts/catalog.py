@@ -67,6 +67,15 @@ class TokenSnapshot(Event):
     s3_bgvoice_url: str | None = None
 
 
+class Scene(BaseModel):
+    """A scene with its lines as they are at one moment: the catalogue's answer to a service whose own copies lack it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    token: TokenSnapshot
+    scripts: tuple[ScriptSnapshot, ...]
+
+
 class TokenCreated(TokenSnapshot, name="token.created"):
     """A scene was added to the catalogue."""
 
