@@ -15,7 +15,8 @@ Promises, the same for every implementation (`tests/libs/common/bus/conformance.
 - Frames are ephemeral: a listener gets those of the partitions it is bound to, at most once, and may miss some.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
@@ -97,6 +98,37 @@ class DeadLetter:
     reason: str  # rejected | exhausted | unreadable
     error: str  # class and text of the last exception
     first_failed: datetime
+    died: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def attempts(self) -> int:
+        """How often a handler was asked to handle it; never, when it could not even be read."""
+        return 0 if self.reason == "unreadable" else self.message.attempt
+
+    @property
+    def group(self) -> str:
+        """What it has in common with others that one cause killed: `reason:exception:event type`."""
+        exception, colon, _ = self.error.partition(": ")
+        return f"{self.reason}:{exception if colon and exception.isidentifier() else '-'}:{self.message.type or '-'}"
+
+
+class HeldLetter(Protocol):
+    """A dead letter in somebody's hand. It goes back to where it lay unless one of these is called, once."""
+
+    @property
+    def letter(self) -> DeadLetter:
+        """What it is."""
+
+    async def redrive(self) -> None:
+        """Send it back to the queue in which it died, and only there, as a first attempt.
+
+        It leaves the dead letters when that queue has it: a crash in between leaves it in both, which inboxes catch, never
+        in none. Raises `Unroutable` when there is no such queue, `BusUnavailable` when the broker does not take it; then it
+        stays.
+        """
+
+    async def drop(self) -> None:
+        """Take it out for good."""
 
 
 Handler = Callable[[Message], Awaitable[None]]
@@ -150,6 +182,13 @@ class Bus(Protocol):
 
     async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
         """Look at (not take) the oldest dead letters of `service`."""
+
+    def take_dead_letters(self, service: str) -> AbstractAsyncContextManager[AsyncIterator[HeldLetter]]:
+        """Go through the dead letters of `service` that are there now, each once and in no certain order.
+
+        What has died since, among it what died again, is not met. Whoever else looks meanwhile does not see what is held.
+        The walk may end early (RabbitMQ lets nobody hold messages for ever): begin another one until nothing is left to do.
+        """
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         """Tell all listeners of `partition`; raises `BusUnavailable` when it certainly reached nobody."""

@@ -7,8 +7,9 @@ deduplicate.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,6 +19,7 @@ from libs.common.bus.base import (
     FrameHandler,
     FrameListener,
     Handler,
+    HeldLetter,
     Message,
     Subscription,
     Unroutable,
@@ -163,6 +165,23 @@ class _QueueState:
         yield from (resting.delivery for resting in self.resting.values())
 
 
+@dataclass(slots=True)
+class _HeldInMemory:
+    """A dead letter in somebody's hand; it lies where it lies until something is done with it."""
+
+    letter: DeadLetter
+    _bus: "MemoryBus"
+    _lies_in: deque[DeadLetter]
+
+    async def redrive(self) -> None:
+        self._bus.revive(self.letter)
+        await self.drop()
+
+    async def drop(self) -> None:
+        with suppress(ValueError):  # the oldest go by themselves when there are too many
+            self._lies_in.remove(self.letter)
+
+
 class _MemoryFrameListener:
     def __init__(self, handler: FrameHandler, forget: Callable[["_MemoryFrameListener"], None]) -> None:
         self.inbox = FrameInbox(handler)
@@ -231,10 +250,7 @@ class MemoryBus:
             if message.must_route:
                 raise Unroutable(f"no queue is bound for {message.routing_key!r}")
             return
-        receipt = _Receipt(asyncio.get_running_loop().create_future(), open=len(bound))
-        self._published += 1
-        for state in bound:
-            state.put(_Delivery(message, receipt, self._published))
+        receipt = self._put(message, bound)
         try:
             await receipt.done
         except BusUnavailable:
@@ -252,9 +268,34 @@ class MemoryBus:
     async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
         return list(self._dead.get(service, ()))[:limit]
 
+    @asynccontextmanager
+    async def take_dead_letters(self, service: str) -> AsyncIterator[AsyncIterator[HeldLetter]]:
+        async def walk() -> AsyncIterator[HeldLetter]:
+            lies_in = self._dead.get(service, deque())
+            for letter in tuple(lies_in):
+                yield _HeldInMemory(letter, self, lies_in)
+
+        yield walk()
+
     def bury(self, letter: DeadLetter, service: str) -> None:
         """Keep a message that nobody will retry by itself."""
         self._dead.setdefault(service, deque(maxlen=DEAD_LETTERS_KEPT)).append(letter)
+
+    def revive(self, letter: DeadLetter) -> None:
+        """Put a dead letter back to the queue it died in, as a first attempt."""
+        state = self._queues.get(letter.queue)
+        if state is None:
+            raise Unroutable(f"no queue is called {letter.queue!r}")
+        receipt = self._put(replace(letter.message, attempt=1), [state])
+        # Its publisher has heard long ago that it was dealt with; nobody waits for it, not even for its failure.
+        receipt.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _put(self, message: Message, queues: list[_QueueState]) -> _Receipt:
+        receipt = _Receipt(asyncio.get_running_loop().create_future(), open=len(queues))
+        self._published += 1
+        for state in queues:
+            state.put(_Delivery(message, receipt, self._published))
+        return receipt
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         check_partition(partition)

@@ -14,16 +14,18 @@ from libs.common.bus.base import (
     FrameHandler,
     FrameListener,
     Handler,
+    HeldLetter,
     Message,
     Subscription,
     Unroutable,
 )
 from libs.common.bus.frames import check_partition
 from libs.common.bus.metrics import CONNECTED, PUBLISHED
-from libs.common.bus.rabbit import codec
+from libs.common.bus.rabbit import codec, graveyard
 from libs.common.bus.rabbit.consumer import Consumer
 from libs.common.bus.rabbit.declare import declare_topology
 from libs.common.bus.rabbit.ear import Ear
+from libs.common.bus.rabbit.graveyard import LOOK_TIMEOUT
 from libs.common.bus.rabbit.link import SET_UP_TIMEOUT, Link, broker_errors, close_channel
 from libs.common.bus.topology import (
     EVENTS_EXCHANGE,
@@ -35,10 +37,6 @@ from libs.common.bus.topology import (
     retry_queue,
 )
 
-LOOK_TIMEOUT = 10.0  # seconds for one question to the broker
-# Dead letters. RabbitMQ puts those that were looked at behind those that were not, so the oldest are found only by looking
-# at all; beyond this many it is some of them.
-LOOKED_AT = 1_000
 ROUTING_KEY_LENGTH = 255  # bytes, AMQP 0-9-1
 
 
@@ -121,24 +119,24 @@ class RabbitBus:
 
     async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
         queue = dead_letter_queue(service)
-        letters: list[DeadLetter] = []
         try:
             async with self._look(queue) as channel:
-                # One layer below aio-pika, as in `Consumer`: a letter is shown whatever its properties are.
-                below = await channel.get_underlay_channel()
-                last = 0
-                while len(letters) < max(limit, LOOKED_AT):
-                    found = await below.basic_get(queue, timeout=LOOK_TIMEOUT)
-                    if found.delivery_tag is None:
-                        break
-                    last = found.delivery_tag
-                    letters.append(codec.decode_dead(found, queue))
-                if last:
-                    await below.basic_nack(last, multiple=True, requeue=True)
+                return await graveyard.look(await channel.get_underlay_channel(), queue, limit)
         except BusUnavailable as error:
             if not isinstance(error.__cause__, ChannelNotFoundEntity):
                 raise
-        return sorted(letters, key=lambda letter: letter.first_failed)[:limit]
+            return []
+
+    @asynccontextmanager
+    async def take_dead_letters(self, service: str) -> AsyncIterator[AsyncIterator[HeldLetter]]:
+        async def send(queue: str, message: aio_pika.Message) -> None:
+            await self._publish("", queue, message, mandatory=True)
+
+        connection = self._publishing.connection
+        if connection is None:
+            raise BusUnavailable("not connected to RabbitMQ")
+        async with graveyard.taken(connection, dead_letter_queue(service), send) as letters:
+            yield letters
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         check_partition(partition)

@@ -6,6 +6,7 @@ with (a retried message comes back through the default exchange, which knows onl
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import aio_pika
@@ -14,13 +15,20 @@ from pamqp.common import FieldTable
 
 from libs.common.bus.base import DeadLetter, Message
 from libs.common.bus.rabbit.lenient import UNDECODABLE
+from libs.common.bus.verdict import ERROR_LENGTH
 
 ATTEMPT = "x-yousync-attempt"
 FIRST_FAILED = "x-yousync-first-failed"
+DIED = "x-yousync-died"
 ROUTING_KEY = "x-yousync-routing-key"
 REASON = "x-yousync-reason"
 ERROR = "x-yousync-error"
 QUEUE = "x-yousync-queue"
+
+
+# All headers must fit one AMQP frame (128 KiB), also when those of a dead letter are added. Five texts of ours, in UTF-8:
+TEXT_LENGTH = 4_096  # characters
+KEPT_HEADERS = 65_536  # bytes of what was no message
 
 
 class Unreadable(Exception):
@@ -74,10 +82,7 @@ def decode(delivered: DeliveredMessage) -> Message:
 
 def first_failed(delivered: DeliveredMessage) -> datetime | None:
     """When a handler first failed on this message; None when none did (or when the header is nonsense)."""
-    try:
-        return _time(headers_of(delivered), FIRST_FAILED)
-    except Unreadable:
-        return None
+    return _time_if_any(headers_of(delivered), FIRST_FAILED)
 
 
 def after_failure(message: Message, first_failed: datetime) -> aio_pika.Message:
@@ -87,22 +92,25 @@ def after_failure(message: Message, first_failed: datetime) -> aio_pika.Message:
 
 def dead(letter: DeadLetter) -> aio_pika.Message:
     """What goes to the dead letters."""
-    why = {REASON: letter.reason, ERROR: letter.error, QUEUE: letter.queue}
-    since = {FIRST_FAILED: letter.first_failed.isoformat(), ROUTING_KEY: letter.message.routing_key}
-    return encode(letter.message, {**why, **since})
+    message = letter.message
+    return encode(
+        message, {**_why(letter.reason, letter.error, letter.queue, letter.first_failed), ROUTING_KEY: message.routing_key}
+    )
 
 
 def dead_unreadable(delivered: DeliveredMessage, queue: str, error: str) -> aio_pika.Message:
     """What goes to the dead letters though it never was a message: what can be kept of it, and why it could not be read."""
-    headers: FieldTable = {name: value for name, value in headers_of(delivered).items() if isinstance(value, str | int | bool)}
-    headers |= {REASON: "unreadable", ERROR: error, QUEUE: queue, FIRST_FAILED: datetime.now(UTC).isoformat()}
-    headers[ROUTING_KEY] = delivered.routing_key or ""
-    return aio_pika.Message(
-        delivered.body,
-        headers=headers,
-        content_type=delivered.header.properties.content_type,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+    why = _why("unreadable", error, queue, datetime.now(UTC))
+    return _as_it_was(delivered, {**why, ROUTING_KEY: delivered.routing_key or ""})
+
+
+def redriven(delivered: DeliveredMessage) -> aio_pika.Message:
+    """What goes back to the queue where the dead letter died: without the marks of its death."""
+    try:
+        message = decode(delivered)
+    except Unreadable:
+        return _as_it_was(delivered, {ATTEMPT: 1, ROUTING_KEY: str(headers_of(delivered).get(ROUTING_KEY, ""))})
+    return encode(replace(message, attempt=1), {ROUTING_KEY: message.routing_key})
 
 
 def decode_dead(delivered: DeliveredMessage, queue: str) -> DeadLetter:
@@ -119,22 +127,59 @@ def decode_dead(delivered: DeliveredMessage, queue: str) -> DeadLetter:
             routing_key=str(headers.get(ROUTING_KEY, "")),
             id=str(headers.get("ce-id", "")),
         )
-    if REASON not in headers and "x-first-death-reason" in headers:
+    since = first_failed(delivered) or message.time
+    if REASON not in headers and (death := _last_death(headers)):
         # The broker's own guard (`x-delivery-limit`) put it here: consumers died while they held it.
+        time = death.get("time")
         return DeadLetter(
             message,
-            queue=str(headers.get("x-first-death-queue", queue)),
+            queue=str(death.get("queue", queue)),
             reason="exhausted",
-            error=f"given up by the broker: {headers['x-first-death-reason']!s}",
-            first_failed=first_failed(delivered) or message.time,
+            error=f"given up by the broker: {death.get('reason')!s}",
+            first_failed=since,
+            died=max(since, time) if isinstance(time, datetime) else since,  # it tells whole seconds
         )
     return DeadLetter(
         message,
         queue=str(headers.get(QUEUE, queue)),
         reason=str(headers.get(REASON, "unreadable")),
         error=str(headers.get(ERROR, "")),
-        first_failed=first_failed(delivered) or message.time,
+        first_failed=since,
+        died=_time_if_any(headers, DIED) or since,
     )
+
+
+def _why(reason: str, error: str, queue: str, since: datetime) -> dict[str, str]:
+    return {
+        REASON: reason,
+        ERROR: error[:ERROR_LENGTH],
+        QUEUE: queue,
+        FIRST_FAILED: since.isoformat(),
+        DIED: datetime.now(UTC).isoformat(),
+    }
+
+
+def _as_it_was(delivered: DeliveredMessage, marks: Mapping[str, str | int]) -> aio_pika.Message:
+    """What a producer sent, as far as it can be sent on, with `marks` of ours in the place of those that it has."""
+    headers: FieldTable = {}
+    room = KEPT_HEADERS
+    for name, value in headers_of(delivered).items():
+        if isinstance(value, str | int | bool) and not name.startswith("x-"):
+            room -= len(f"{name}{value}".encode())
+            if room >= 0:
+                headers[name] = value
+    return aio_pika.Message(
+        delivered.body,
+        headers={**headers, **marks},
+        content_type=delivered.header.properties.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+
+
+def _last_death(headers: FieldTable) -> FieldTable:
+    """RabbitMQ's word on why the message lies here; the latest comes first. Rungs of the ladder leave such words, too."""
+    deaths = headers.get("x-death")
+    return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
 
 
 def headers_of(delivered: DeliveredMessage) -> FieldTable:
@@ -148,6 +193,8 @@ def _text(headers: FieldTable, name: str, default: str | None = None) -> str:
         raise Unreadable(f"header {name} is missing")
     if not isinstance(value, str):
         raise Unreadable(f"header {name} is not a text: {value!r}")
+    if len(value) > TEXT_LENGTH:
+        raise Unreadable(f"header {name} has more than {TEXT_LENGTH} characters")
     return value
 
 
@@ -159,3 +206,10 @@ def _time(headers: FieldTable, name: str) -> datetime | None:
     except ValueError as error:
         raise Unreadable(f"header {name} is not an ISO 8601 time: {headers[name]!r}") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _time_if_any(headers: FieldTable, name: str) -> datetime | None:
+    try:
+        return _time(headers, name)
+    except Unreadable:
+        return None

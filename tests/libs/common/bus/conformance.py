@@ -343,6 +343,74 @@ class BusConformance:
         assert await bus.dead_letters("notifier") == []
         assert await bus.dead_letters("no service of ours") == []
 
+    # Settling dead letters
+
+    async def test_a_dead_letter_tells_what_an_operator_asks(self, bus: Bus) -> None:
+        before = datetime.now(UTC)
+
+        async def fail(_: Message) -> None:
+            raise Unavailable("still down")
+
+        heard = Recorder(fail)
+        await bus.consume(LEFT, heard)
+        await send(bus, message())
+        await eventually(lambda: _dead(bus))
+        (letter,) = await bus.dead_letters("test")
+        assert letter.attempts == 3
+        assert letter.group == "exhausted:Unavailable:test.left.one"
+        assert before <= letter.first_failed < letter.died <= datetime.now(UTC)
+
+    async def test_a_redriven_letter_comes_back_as_a_first_attempt_only_to_the_queue_it_died_in(self, bus: Bus) -> None:
+        mended = False
+
+        async def fail(_: Message) -> None:
+            if not mended:
+                raise Unavailable("still down")
+
+        left, right = Recorder(fail), Recorder()
+        await bus.consume(LEFT, left)
+        await bus.consume(RIGHT, right)
+        await send(bus, sent := message("test.both", subject="job-1", body=b"alive"))
+        await eventually(lambda: _dead(bus))
+        mended = True
+        assert await settle(bus, "redrive") == [b"alive"]
+        assert (await left.until(4))[3] == sent
+        await bus.publish(message("test.right.one"))
+        assert [each.routing_key for each in await right.until(2)] == ["test.both", "test.right.one"]
+        assert await bus.dead_letters("test") == []
+
+    async def test_what_is_not_settled_stays_and_what_is_dropped_is_gone(self, bus: Bus) -> None:
+        heard = await fill_with_dead(bus, 4)
+        assert await settle(bus, "drop", only=(b"1", b"3")) == [b"1", b"3"]
+        await eventually(lambda: _dead(bus, 2))
+        assert [letter.message.body for letter in await bus.dead_letters("test")] == [b"0", b"2"]
+        assert len(heard.messages) == 4
+
+    async def test_a_walk_that_is_broken_off_loses_nothing(self, bus: Bus) -> None:
+        await fill_with_dead(bus, 3)
+        with pytest.raises(KeyError, match="a bug of the caller"):
+            async with bus.take_dead_letters("test") as letters:
+                async for held in letters:
+                    raise KeyError("a bug of the caller", held.letter)
+        await eventually(lambda: _dead(bus, 3))
+        assert sorted(letter.message.body for letter in await bus.dead_letters("test")) == [b"0", b"1", b"2"]
+
+    async def test_what_dies_again_meanwhile_is_not_met_again(self, bus: Bus) -> None:
+        heard = await fill_with_dead(bus, 3)
+        met = 0
+        async with bus.take_dead_letters("test") as letters:
+            async for held in letters:
+                met += 1
+                await held.redrive()
+                await heard.until(3 + met)
+        assert met == 3
+        await eventually(lambda: _dead(bus, 3))
+
+    async def test_there_is_nothing_to_settle_where_nothing_died(self, bus: Bus) -> None:
+        for service in ("notifier", "no service of ours"):
+            async with bus.take_dead_letters(service) as letters:
+                assert [held.letter async for held in letters] == []
+
     # Counting
 
     async def test_what_becomes_of_messages_is_counted(self, bus: Bus) -> None:
@@ -553,6 +621,30 @@ class Ear:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.frames) >= count)
         return self.frames
+
+
+async def fill_with_dead(bus: Bus, count: int) -> Recorder:
+    """Have `count` numbered messages rejected, now and whenever they come again; who does it."""
+
+    async def fail(_: Message) -> None:
+        raise Reject("never")
+
+    heard = Recorder(fail)
+    await bus.consume(LEFT, heard, concurrency=1)
+    await send(bus, *numbered(count))
+    await eventually(lambda: _dead(bus, count))
+    return heard
+
+
+async def settle(bus: Bus, how: str, *, only: tuple[bytes, ...] = ()) -> list[bytes]:
+    """Redrive or drop the dead letters, or `only` those; their bodies in order."""
+    settled = []
+    async with bus.take_dead_letters("test") as letters:
+        async for held in letters:
+            if not only or held.letter.message.body in only:
+                await (held.redrive() if how == "redrive" else held.drop())
+                settled.append(held.letter.message.body)
+    return sorted(settled)
 
 
 def _connected(bus: Bus) -> bool:

@@ -29,6 +29,7 @@ from tests.libs.common.bus.conformance import (
     eventually,
     message,
     send,
+    settle,
 )
 from yousync.local.rabbitmq import PrivateRabbitMQ
 
@@ -274,6 +275,67 @@ class TestRabbitBus(BusConformance):
         assert (letter.queue, letter.reason) == ("test.left", "exhausted")
         assert letter.error == "given up by the broker: delivery_limit"
 
+    async def test_a_message_its_consumers_die_of_on_a_later_attempt_is_known_by_the_queue_it_died_in(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        async def fail(_: Message) -> None:
+            raise Unavailable("not yet")
+
+        heard = Recorder(fail)
+        failing = await bus.consume(LEFT, heard)
+        await bus.publish(message(body=b"deadly"))
+        await heard.until(1)
+        await failing.drain()
+
+        async def dies_again() -> bool:
+            found = await raw.basic_get(LEFT.name)
+            if found.delivery_tag is not None:
+                await raw.basic_reject(found.delivery_tag, requeue=True)
+            return len(await bus.dead_letters("test")) == 1
+
+        await eventually(dies_again)
+        (letter,) = await bus.dead_letters("test")
+        assert (letter.queue, letter.attempts) == ("test.left", 2)
+        assert letter.error == "given up by the broker: delivery_limit"
+        assert letter.first_failed < letter.died <= datetime.now(UTC)
+
+    async def test_headers_that_leave_no_room_for_the_reason_are_cut(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
+        heard = Recorder()
+        await bus.consume(LEFT, heard)
+        long = "가" * 40_000  # 120 kB: all headers of a message are one frame of at most 131 kB
+        required = {"ce-type": "t", "ce-source": "/s"}
+        await publish_raw(raw, {**required, "junk": long}, b"junk")
+        await publish_raw(raw, {**required, "ce-id": long}, b"id")
+        await bus.publish(good := message())
+        assert await heard.until(1) == [good]
+        await eventually(lambda: dead(bus, 2))
+        letters = {letter.message.body: letter for letter in await bus.dead_letters("test")}
+        assert letters[b"junk"].error == "header ce-id is missing"
+        assert letters[b"id"].error == "header ce-id has more than 4096 characters"
+        assert {letter.reason for letter in letters.values()} == {"unreadable"}
+
+    async def test_what_was_no_message_is_redriven_as_it_was(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
+        consuming = await bus.consume(LEFT, Recorder())
+        await publish_raw(raw, {"ce-type": "t", "shoe": 43}, b"odd")
+        await eventually(lambda: dead(bus, 1))
+        await consuming.drain()
+        assert await settle(bus, "redrive") == [b"odd"]
+        found = await raw.basic_get(LEFT.name, no_ack=True)
+        headers = dict(found.header.properties.headers or {})
+        assert found.body == b"odd"
+        assert headers.items() >= {"ce-type": "t", "shoe": 43, "x-yousync-routing-key": "test.left.raw"}.items()
+        assert not headers.keys() & {"x-yousync-reason", "x-yousync-error", "x-yousync-queue", "x-yousync-died"}
+
+    @pytest.mark.parametrize("origin", [{}, {"x-yousync-queue": "test.gone"}], ids=["unknown", "gone"])
+    async def test_a_letter_whose_queue_is_not_there_stays(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel, origin: dict[str, str]
+    ) -> None:
+        await bus.consume(LEFT, Recorder())
+        await publish_raw(raw, {"ce-id": "1", "ce-type": "t", "ce-source": "/s", **origin}, queue=LEFT.dead_letter_queue)
+        with pytest.raises(Unroutable):
+            await settle(bus, "redrive")
+        await eventually(lambda: dead(bus, 1))
+
     async def test_two_services_talk_over_one_broker(self, bus: Bus, rabbitmq: PrivateRabbitMQ) -> None:
         other = RabbitBus(rabbitmq.amqp_url, name="other", retry_ladder=LADDER)
         await other.start()
@@ -491,6 +553,10 @@ class TestWhenTheBrokerFails:
         await eventually(all_are_heard)
         await newcomer.close()
         await bus.close()
+
+
+async def dead(bus: Bus, count: int) -> bool:
+    return len(await bus.dead_letters("test")) == count
 
 
 async def heard_or_dead(bus: Bus, heard: Recorder, count: int) -> bool:
