@@ -47,6 +47,9 @@ contracts: venv-dev ## Write docs/asyncapi.yaml and docs/schemas/ from the code;
 test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
 	$(BIN)/python -m pytest $(TESTS)
 
+chaos: venv-dev ## Kill everything under load, count what is lost: make chaos [SEEDS=10 | SEEDS=7,21] [TAKES=300] [SHORT=1]
+	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --takes $(or $(TAKES),300) $(if $(SHORT),--short)
+
 bench-notice: venv-dev ## Measure: from "analysis reported" to "frame at the client"
 	@$(BIN)/python -m bench.notice
 

@@ -1,0 +1,162 @@
+"""What must be true when everything is over, and whether what went wrong is what the faults explain."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from tests.chaos.clients import Person, Refusal
+from tests.chaos.faults import BROKER, POSTGRES, Wound
+
+# A job may fail only because its servers were lost or crashed, each time; the names under which `audio` says so.
+LEGAL_REASONS = {"worker_lost", "scoring_crashed"}
+# What takes an answer from an upload. The broker does not: killing it costs no upload an error.
+NEEDED_BY_UPLOADS = {"gateway", "auth", "catalog", "audio", POSTGRES}
+HEALING_SECONDS = 5.0  # from the start of a process to its first answers, on a machine that is busy with everything else
+FINAL_FACTS = ("analysis.completed", "analysis.failed", "analysis.cancelled")
+
+
+@dataclass
+class Verdict:
+    """One run's findings. Nothing in `lost`, `duplicated`, `stuck` and `unexplained`: it held."""
+
+    seed: int
+    accepted: int = 0
+    completed: int = 0
+    failed: int = 0
+    attempts: int = 0
+    refusals: int = 0
+    resumed: int = 0  # connections beyond the first
+    lost: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.duplicated or self.stuck or self.unexplained)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """A line of the table."""
+        wrong = {"lost": self.lost, "duplicated": self.duplicated, "stuck": self.stuck, "unexplained": self.unexplained}
+        return {
+            "accepted": self.accepted,
+            "completed": self.completed,
+            "failed": self.failed,
+            "attempts": self.attempts,
+            "refused": self.refusals,
+            "resumed": self.resumed,
+            **{name: len(findings) for name, findings in wrong.items()},
+        }
+
+    @property
+    def findings(self) -> list[str]:
+        kinds = {"lost": self.lost, "duplicated": self.duplicated, "stuck": self.stuck, "unexplained": self.unexplained}
+        return [f"{kind}: {finding}" for kind, findings in kinds.items() for finding in findings]
+
+
+class Journal:
+    """What the workers wrote down of their attempts."""
+
+    def __init__(self, path: Path) -> None:
+        self._began: dict[str, list[tuple[str, float, str]]] = defaultdict(list)  # job -> attempt, when, worker
+        self._crashed: set[str] = set()
+        for line in path.read_text().splitlines() if path.exists() else ():
+            note = json.loads(line)
+            if note["what"] == "began":
+                self._began[note["job"]].append((note["attempt"], note["at"], note["worker"]))
+            elif note["what"] == "crashed":
+                self._crashed.add(note["attempt"])
+
+    @property
+    def attempts(self) -> int:
+        return sum(map(len, self._began.values()))
+
+    def explain_failure(self, job_id: str, wounds: Sequence[Wound], patience: float) -> bool:
+        """Whether each attempt at the job crashed on purpose, or something that it needs was hurt while it ran."""
+        needed = {"audio", BROKER, POSTGRES}
+        return all(
+            attempt in self._crashed
+            or any(
+                wound.whom in needed | {worker} and wound.touches(began, began + patience, healing=HEALING_SECONDS)
+                for wound in wounds
+            )
+            for attempt, began, worker in self._began[job_id]
+        )
+
+
+def judge_person(verdict: Verdict, person: Person, state: dict[str, Any]) -> None:
+    """What one person saw, against the job's state in the end."""
+    who = f"{person.name} ({person.manner.value}, job {person.job_id})"
+    if person.job_id is None:
+        verdict.stuck.append(f"{who} could not upload: {person.refusals[-1].what}")
+        return
+    verdict.accepted += 1
+    verdict.resumed += max(0, person.connections - 1)
+    status = state["status"]
+    if status == "unknown":
+        verdict.lost.append(f"{who}: there is no such job")
+    elif status not in ("completed", "failed"):
+        verdict.stuck.append(f"{who}: the job is {status}: {state.get('message')}")
+    if person.final is None and status in ("completed", "failed"):
+        verdict.stuck.append(f"{who}: the job is {status}, its stream did not tell after {len(person.frames)} frames")
+    elif person.final is not None and not person.done:
+        verdict.stuck.append(f"{who}: the stream did not end behind the final frame")
+    elif person.final is not None and any(person.final.get(key) != state.get(key) for key in ("status", "result")):
+        verdict.lost.append(f"{who}: the stream told {str(person.final)[:150]}, the job is {str(state)[:150]}")
+    for fault in person.faults:
+        kind = verdict.lost if "not found" in fault else verdict.duplicated
+        kind.append(f"{who} {fault}")
+    verdict.completed += status == "completed"
+    verdict.failed += status == "failed"
+
+
+def judge_refusals(verdict: Verdict, refusals: Iterable[Refusal], wounds: Sequence[Wound]) -> None:
+    """Every upload that failed must have met something that uploads need."""
+    for refusal in refusals:
+        verdict.refusals += 1
+        ended = refusal.at + refusal.seconds
+        if not any(w.whom in NEEDED_BY_UPLOADS and w.touches(refusal.at, ended, healing=HEALING_SECONDS) for w in wounds):
+            verdict.unexplained.append(f"an upload failed after {refusal.seconds:.1f} s with {refusal.what}")
+
+
+async def judge_books(
+    verdict: Verdict, audio_url: str, people: Sequence[Person], journal: Journal, wounds: Sequence[Wound]
+) -> None:
+    """The books of `audio`: a job for each accepted upload and no other, one final fact each, nothing unsent."""
+    connection = await asyncpg.connect(audio_url.replace("+asyncpg", ""))
+    try:
+        jobs = {row["id"]: row for row in await connection.fetch("SELECT id, state, reason, attempt FROM jobs")}
+        facts = Counter(
+            {
+                row["subject"].removeprefix("job:"): row["count"]
+                for row in await connection.fetch(
+                    "SELECT subject, count(*) FROM outbox WHERE type = ANY($1) GROUP BY subject", FINAL_FACTS
+                )
+            }
+        )
+        unsent = await connection.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+    finally:
+        await connection.close()
+    accepted = {person.job_id for person in people}
+    for job_id in jobs.keys() - accepted:
+        verdict.duplicated.append(f"job {job_id} is nobody's: an upload made two")
+    for job_id, job in jobs.items():
+        if facts[job_id] > 1:
+            verdict.duplicated.append(f"job {job_id} ended {facts[job_id]} times")
+        if job["state"] in ("completed", "failed") and not facts[job_id]:
+            verdict.lost.append(f"job {job_id} is {job['state']}, and nobody was told")
+        if job["state"] == "failed" and not (
+            job["reason"] in LEGAL_REASONS and journal.explain_failure(job_id, wounds, PATIENCE_SECONDS)
+        ):
+            verdict.unexplained.append(f"job {job_id} failed with {job['reason']} after attempt {job['attempt']}")
+    if unsent:
+        verdict.stuck.append(f"{unsent} messages in audio's outbox are not sent")
+
+
+PATIENCE_SECONDS = 20.0  # an attempt with its lease
