@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from libs.common.web.auth import Admin
 from services.catalog.errors import BadDocument, DocumentTooLarge
 from services.catalog.importing import Importer
+from services.catalog.removing import Remover
 from services.catalog.repository import Page
 from services.catalog.schemas import Limit, Skip
 from services.catalog.service import Catalogue
@@ -21,6 +22,11 @@ def _catalogue(request: Request) -> Catalogue:
 def _importer(request: Request) -> Importer:
     importer: Importer = request.app.state.importer
     return importer
+
+
+def _remover(request: Request) -> Remover:
+    remover: Remover = request.app.state.remover
+    return remover
 
 
 async def _import_document(request: Request, caller: Admin) -> bytes:
@@ -48,3 +54,4 @@ CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]
 PageDep = Annotated[Page, Depends(_page)]
+RemoverDep = Annotated[Remover, Depends(_remover)]

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from libs.common.contracts.catalog import ScriptSnapshot
+from libs.common.contracts.catalog import Scene, ScriptSnapshot
+from libs.common.web.auth import require_admin
 from libs.common.web.internal import require_service
-from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, PageDep
+from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, PageDep, RemoverDep
 from services.catalog.repository import Page
 from services.catalog.schemas import (
     Actor,
@@ -100,6 +101,13 @@ async def count_view(catalogue: CatalogueDep, token_id: int) -> Viewed:
     return Viewed(token_id=token_id, view_count=await catalogue.count_view(token_id))
 
 
+@tokens_router.delete("/{token_id}", summary="Delete a scene (administrators)", dependencies=[Depends(require_admin)])
+async def delete_token(remover: RemoverDep, token_id: int) -> dict[str, str]:
+    """With its lines and their words. Recordings and results of learners are not the catalogue's and stay."""
+    await remover.remove_token(token_id)
+    return {"detail": "Token deleted successfully"}
+
+
 @scripts_router.get("", summary="All lines", response_model=list[Script])
 async def list_scripts(catalogue: CatalogueDep, page: PageDep) -> object:
     """By id."""
@@ -150,3 +158,9 @@ async def import_document(importer: ImporterDep, content: ImportDocument) -> Imp
 async def get_snapshot(catalogue: CatalogueDep, script_id: int) -> object:
     """For a service whose own copy lacks the line."""
     return await catalogue.snapshot(script_id)
+
+
+@internal_router.get("/tokens/{token_id}", response_model=Scene)
+async def get_scene(catalogue: CatalogueDep, token_id: int) -> object:
+    """For a service whose own copies lack the scene or its lines."""
+    return await catalogue.scene(token_id)

@@ -6,16 +6,17 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.models import SCRIPT_VERSIONS, SCRIPTS, WORDS
+from services.catalog.models import SCRIPT_VERSIONS, SCRIPTS, TOKEN_VERSIONS, TOKENS, WORDS
 
 Row: TypeAlias = dict[str, Any]
 
 # Any constant that no other user of this database takes.
 IMPORT_LOCK = 0x696D706F7274  # "import"
+_VERSIONS = {SCRIPTS: SCRIPT_VERSIONS, TOKENS: TOKEN_VERSIONS}
 
 
 async def try_lock(connection: AsyncConnection) -> bool:
-    """Be the only import until the end of the transaction, if no other one runs."""
+    """Be the only one who adds or removes entries until the end of the transaction, if nobody else does."""
     locked = await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(IMPORT_LOCK)))
     return bool(locked.scalar_one())
 
@@ -70,10 +71,10 @@ async def delete(connection: AsyncConnection, table: sa.Table, gone: Sequence[Ro
         await connection.execute(sa.delete(table).where(_by_key(table)), [_key(table, row) for row in gone])
 
 
-async def give_new_versions(connection: AsyncConnection, script_ids: Iterable[int]) -> None:
-    """Each of these lines gets a version that is higher than any before."""
-    changed = SCRIPTS.c.id == sa.func.any(sa.cast(list(script_ids), sa.ARRAY(sa.Integer)))
-    await connection.execute(sa.update(SCRIPTS).where(changed).values(version=SCRIPT_VERSIONS.next_value()))
+async def give_new_versions(connection: AsyncConnection, table: sa.Table, ids: Iterable[int]) -> None:
+    """Each of these scenes or lines gets a version that is higher than any before."""
+    changed = table.c.id == sa.func.any(sa.cast(list(ids), sa.ARRAY(sa.Integer)))
+    await connection.execute(sa.update(table).where(changed).values(version=_VERSIONS[table].next_value()))
 
 
 def _by_key(table: sa.Table) -> sa.ColumnElement[bool]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated
+from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated, TokenCreated, TokenUpdated
 from libs.common.db import Database, Transaction, move_identity_past
 from services.catalog import import_repository as sql
 from services.catalog import repository
@@ -27,7 +27,7 @@ from services.catalog.folding import fold
 from services.catalog.import_repository import Row
 from services.catalog.models import ACTOR_ALIASES, ACTORS, SCRIPTS, TOKEN_ACTORS, TOKENS, URLS, WORDS
 from services.catalog.references import Resolved, resolve
-from services.catalog.service import snapshot_fields
+from services.catalog.snapshots import script_fields, token_fields
 from services.catalog.storage import SceneObjects
 
 BATCH = 100  # lines or entries at a time: bounds the memory, and how long other requests wait for the processor
@@ -165,7 +165,12 @@ class _Writing:
             {**token.model_dump(exclude={"youtube_url"}), "url_id": self._resolved.urls[token.youtube_url]}
             for token in self._document.tokens
         ]
-        await self._by_id("tokens", TOKENS, wanted, only_at_first=frozenset({"view_count"}))
+        for batch in _batches(wanted):
+            rows = {row["id"]: {**row, "version": 0} for row in batch}
+            stored = {row["id"]: row for row in await sql.rows(self._connection, TOKENS.c.id, rows)}
+            changes = compare(stored, rows, only_at_first=frozenset({"view_count", "version"}))
+            await self._write("tokens", TOKENS, changes)
+            await self._publish_tokens({row["id"] for row in changes.created}, {row["id"] for row in changes.updated})
 
     async def _token_actors(self) -> None:
         by_token: dict[int, list[Row]] = {}
@@ -193,7 +198,7 @@ class _Writing:
             self.counts["scripts"].created += len(created)
             self.counts["scripts"].updated += len(updated)
             self.counts["scripts"].unchanged += len(wanted.keys() - created - updated)
-            await self._publish(created, updated)
+            await self._publish_scripts(created, updated)
 
     async def _words(self, by_script: Mapping[int, list[WordEntry]], new_ids: Iterator[int]) -> set[int]:
         """Write the words of some lines; the ids of the lines whose words are different now."""
@@ -212,22 +217,29 @@ class _Writing:
         await self._write("words", WORDS, changes)
         return {row["script_id"] for rows in (changes.created, changes.updated, changes.removed) for row in rows}
 
-    async def _publish(self, created: set[int], updated: set[int]) -> None:
+    async def _publish_tokens(self, created: set[int], updated: set[int]) -> None:
         if not created and not updated:
             return
-        await sql.give_new_versions(self._connection, created | updated)
-        for script in await repository.scripts_with_mfcc(self._connection, sorted(created | updated)):
-            event = ScriptCreated if script.id in created else ScriptUpdated
-            self._tx.publish(event.model_validate(snapshot_fields(script)), subject=f"script:{script.id}")
+        await sql.give_new_versions(self._connection, TOKENS, created | updated)
+        for token in await repository.tokens_by_id(self._connection, sorted(created | updated)):
+            event = TokenCreated if token.id in created else TokenUpdated
+            self._tx.publish(event.model_validate(token_fields(token)), subject=f"token:{token.id}")
         await self._tx.flush()
 
-    async def _by_id(
-        self, kind: str, table: sa.Table, wanted: Sequence[Row], *, only_at_first: frozenset[str] = frozenset()
-    ) -> None:
+    async def _publish_scripts(self, created: set[int], updated: set[int]) -> None:
+        if not created and not updated:
+            return
+        await sql.give_new_versions(self._connection, SCRIPTS, created | updated)
+        for script in await repository.scripts_with_mfcc(self._connection, sorted(created | updated)):
+            event = ScriptCreated if script.id in created else ScriptUpdated
+            self._tx.publish(event.model_validate(script_fields(script)), subject=f"script:{script.id}")
+        await self._tx.flush()
+
+    async def _by_id(self, kind: str, table: sa.Table, wanted: Sequence[Row]) -> None:
         for batch in _batches(wanted):
             rows = {row["id"]: row for row in batch}
             stored = {row["id"]: row for row in await sql.rows(self._connection, table.c.id, rows)}
-            await self._write(kind, table, compare(stored, rows, only_at_first=only_at_first))
+            await self._write(kind, table, compare(stored, rows))
 
     async def _write(self, kind: str, table: sa.Table, changes: Changes) -> None:
         await self._apply(table, changes)

@@ -23,6 +23,7 @@ from services.catalog.endpoints import (
     urls_router,
 )
 from services.catalog.importing import Importer
+from services.catalog.removing import Remover
 from services.catalog.service import Catalogue
 from services.catalog.settings import CatalogSettings
 from services.catalog.storage import SceneObjects
@@ -62,5 +63,6 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     )
     app.state.catalogue = Catalogue(database, objects)
     app.state.importer = Importer(database, objects)
+    app.state.remover = Remover(database)
     app.state.verifier = verifier_for(settings)
     return app

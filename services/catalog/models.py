@@ -5,8 +5,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = sa.MetaData()
 
-# One sequence for the versions of all lines, so that a line that is deleted and comes back never repeats a version.
+# One sequence for the versions of all lines, one for those of all scenes, so that what is deleted and comes back never repeats
+# a version.
 SCRIPT_VERSIONS = sa.Sequence("script_versions", metadata=METADATA)
+TOKEN_VERSIONS = sa.Sequence("token_versions", metadata=METADATA)
 
 URLS = sa.Table(
     "urls",
@@ -48,6 +50,7 @@ TOKENS = sa.Table(
     sa.Column("thumbnail_url", sa.Text),
     sa.Column("url_id", sa.Integer, sa.ForeignKey("urls.id"), nullable=False, index=True),
     sa.Column("view_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("version", sa.BigInteger, nullable=False),  # of the last change that was published
 )
 
 TOKEN_ACTORS = sa.Table(

@@ -42,6 +42,7 @@ class Token:
     thumbnail_url: str | None
     youtube_url: str
     view_count: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,29 @@ async def token(connection: AsyncConnection, token_id: int) -> Token | None:
     """One scene."""
     row = (await connection.execute(_TOKENS.where(TOKENS.c.id == token_id))).first()
     return Token(**row._mapping) if row else None
+
+
+async def tokens_by_id(connection: AsyncConnection, token_ids: Sequence[int]) -> list[Token]:
+    """These scenes, by id."""
+    wanted = _TOKENS.where(TOKENS.c.id == sa.func.any(sa.cast(token_ids, sa.ARRAY(sa.Integer)))).order_by(TOKENS.c.id)
+    return [Token(**row._mapping) for row in await connection.execute(wanted)]
+
+
+async def script_ids_of_token(connection: AsyncConnection, token_id: int) -> list[int]:
+    """The ids of a scene's lines."""
+    wanted = sa.select(SCRIPTS.c.id).where(SCRIPTS.c.token_id == token_id).order_by(SCRIPTS.c.id)
+    return list((await connection.execute(wanted)).scalars())
+
+
+async def remove_token(connection: AsyncConnection, token_id: int) -> bool:
+    """Delete a scene with its lines, their words and its links to actors; False when there is no such scene."""
+    return (await connection.execute(sa.delete(TOKENS).where(TOKENS.c.id == token_id))).rowcount > 0
+
+
+async def next_version(connection: AsyncConnection, versions: sa.Sequence) -> int:
+    """A version that is higher than any before."""
+    version: int = (await connection.execute(sa.select(versions.next_value()))).scalar_one()
+    return version
 
 
 async def has_actor(connection: AsyncConnection, token_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""What clients do with the catalogue: look, search, and count a view. Changing it is in `importing.py`."""
+"""What clients do with the catalogue: look, search, count a view. Changing it is in `importing.py` and `removing.py`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from services.catalog import repository
 from services.catalog.errors import NoActorOfToken, ScriptNotFound, TokenNotFound, UrlNotFound
 from services.catalog.folding import fold
 from services.catalog.repository import Actor, Page, Script, Token
+from services.catalog.snapshots import script_fields, token_fields
 from services.catalog.storage import SceneObjects
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer: nothing has a higher id
@@ -151,7 +152,20 @@ class Catalogue:
             found = await repository.scripts_with_mfcc(connection, [_possible(script_id, ScriptNotFound)])
         if not found:
             raise ScriptNotFound
-        return contract.ScriptSnapshot(**snapshot_fields(found[0]))
+        return contract.ScriptSnapshot(**script_fields(found[0]))
+
+    async def scene(self, token_id: int) -> contract.Scene:
+        """A scene and its lines as their events carry them, for a service that missed them; raises `TokenNotFound`."""
+        async with self._database.reading() as connection:
+            found = await repository.tokens_by_id(connection, [_possible(token_id, TokenNotFound)])
+            if not found:
+                raise TokenNotFound
+            ids = await repository.script_ids_of_token(connection, token_id)
+            scripts = await repository.scripts_with_mfcc(connection, ids)
+        return contract.Scene(
+            token=contract.TokenSnapshot(**token_fields(found[0])),
+            scripts=tuple(contract.ScriptSnapshot(**script_fields(script)) for script in scripts),
+        )
 
     async def knows_url(self, youtube_url: str) -> bool:
         """Whether there are scenes of the film at exactly this address."""
@@ -165,29 +179,6 @@ class Catalogue:
             if url_id is None:
                 raise UrlNotFound
             return await repository.tokens_of_url(connection, url_id)
-
-
-def snapshot_fields(script: Script) -> dict[str, Any]:
-    """The fields of `ScriptSnapshot` and its events. `script` must have been read with its features."""
-    return {
-        "script_id": script.id,
-        "token_id": script.token_id,
-        "version": script.version,
-        "start_time": script.start_time,
-        "end_time": script.end_time,
-        "script": script.script,
-        "words": [
-            {
-                "id": word.id,
-                "word": word.word,
-                "start_time": word.start_time,
-                "end_time": word.end_time,
-                "probability": word.probability,
-                "mfcc": word.mfcc,
-            }
-            for word in script.words
-        ],
-    }
 
 
 def _possible(any_id: int, error: type[TokenNotFound | ScriptNotFound]) -> int:

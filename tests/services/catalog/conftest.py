@@ -166,8 +166,8 @@ async def catalogue(import_document: Import) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def events(database: AsyncEngine) -> list[tuple[str, str]]:
-    """Type and subject of what was published, in order."""
+async def events(database: AsyncEngine, about: str = "") -> list[tuple[str, str]]:
+    """Type and subject of what was published in order, of all kinds or only `about` one."""
     async with database.connect() as connection:
         rows = await connection.execute(sa.text("SELECT type, subject FROM outbox ORDER BY id"))
-        return [(row.type, row.subject) for row in rows]
+        return [(row.type, row.subject) for row in rows if row.type.startswith(about)]
