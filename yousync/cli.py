@@ -89,6 +89,32 @@ def token(
     _run(sign_in())
 
 
+@app.command("audit")
+def audit_command(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds for what is on its way at this moment to arrive")] = 10.0,
+    days: Annotated[float, typer.Option(min=0, help="How far to look back; less than OUTBOX_RETENTION_DAYS")] = 6.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Reconcile what was sent with what was handled (exit 1: something is lost, stuck or twice; exit 2: could not look).
+
+    Looks at the databases and the broker of STATE_DIR, or of <SERVICE>_DATABASE_URL (DATABASE_URL) and BROKER_URL.
+    """
+    from yousync.audit import audit
+    from yousync.stores import find_stores
+
+    try:
+        report = uvloop.run(audit(find_stores(_options()), wait=wait, days=days))
+    except LocalServerError as error:
+        errors.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), default=str, indent=2, ensure_ascii=False))
+    else:
+        for line in report.lines():
+            typer.echo(line)
+    raise typer.Exit(1 if report.faults else 0)
+
+
 @catalog.command("import")
 def import_catalog(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSON document, see services/catalog/README.md")],

@@ -80,6 +80,15 @@ class PrivatePostgres:
                 self._clear_lock_file()
             self._start_server()
 
+    def find(self) -> bool:
+        """Whether a server runs in this folder, whoever started it and however; then `url` holds. Starts and writes nothing."""
+        lines = self._lock_file_lines()
+        if self._process.pid is None or len(lines) < 6:
+            return False
+        # postmaster.pid: line 4 is the port, line 5 the socket's folder, line 6 the address, empty without one
+        self._port, self._socket_dir, self.tcp = int(lines[3]), Path(lines[4]), bool(lines[5].strip())
+        return True
+
     def stop(self) -> None:
         """End it within seconds: open transactions are rolled back, what is committed is on disk."""
         with exclusive(self.state_dir):
