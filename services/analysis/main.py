@@ -1,6 +1,5 @@
-"""Composition root of the reference analysis server; over HTTP it serves only its health and its metrics."""
+"""Composition root of the reference analysis server and of the bridge; over HTTP both serve only health and metrics."""
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -13,33 +12,30 @@ from libs.common.bus.base import Bus, BusUnavailable
 from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
-from services.analysis.errors import ScoringUnavailable
+from services.analysis.bridge import Bridge
 from services.analysis.fetch import Recordings
 from services.analysis.metrics import SERVICE
 from services.analysis.pool import ScoringPool
+from services.analysis.reference import Reference
 from services.analysis.settings import AnalysisSettings
-from services.analysis.worker import Worker
+from services.analysis.worker import Analyst, Worker
 
 
 def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
     """The app. A `bus` that is given belongs to the caller, who starts and closes it; else the app has its own."""
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
-    pool = ScoringPool(settings)
-    recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)
+    analyst = _analyst(settings)
     worker = Worker(
         bus,
-        pool,
-        recordings,
+        analyst,
         name=f"{socket.gethostname()}:{os.getpid()}",
         progress_seconds=settings.progress_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    loaded = asyncio.Event()
 
     async def work() -> None:
-        await pool.start()
-        loaded.set()
+        await analyst.start()
         if owns_bus:
             await bus.start()
         await worker.run()
@@ -48,14 +44,9 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with background(work(), watch_depths(bus, SERVICE)):
             yield
-        await pool.close()
-        await recordings.close()
+        await analyst.close()
         if owns_bus:
             await bus.close()
-
-    async def check_scoring() -> None:
-        if not loaded.is_set():
-            raise ScoringUnavailable("the models are not loaded")
 
     async def check_bus() -> None:
         if not bus.connected:
@@ -67,5 +58,12 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
         title="YouSync analysis",
         routers=[],
         lifespan=lifespan,
-        checks={"scoring": check_scoring, "bus": check_bus},
+        checks={**analyst.checks, "bus": check_bus},
     )
+
+
+def _analyst(settings: AnalysisSettings) -> Analyst:
+    if settings.mode == "http":
+        return Bridge(settings)
+    recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)
+    return Reference(ScoringPool(settings), recordings)

@@ -14,3 +14,8 @@ SECONDS = Histogram(
     ["service"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+SERVER_STATE = Gauge(
+    "yousync_analysis_server_state",
+    "Of the analysis server behind the bridge, by kind of job: 0 asked, 1 asked for one job to see how it goes, 2 left alone",
+    ["service", "kind"],
+)

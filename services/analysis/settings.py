@@ -1,8 +1,9 @@
 """What can be set from outside, as ANALYSIS_<NAME>; what all services share (BROKER_URL, ..) stands in libs.common."""
 
 import os
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import AnyHttpUrl, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings
@@ -13,10 +14,16 @@ def _usable_cores() -> int:
 
 
 class AnalysisSettings(BusSettings):
-    """Of the reference analysis server."""
+    """Of the reference analysis server, and of the bridge to another one. Times are seconds."""
 
     model_config = SettingsConfigDict(env_prefix="ANALYSIS_")
 
+    # reference: scores itself; http: has the analysis servers behind the two URLs do it
+    mode: Literal["reference", "http"] = "reference"
+    # between two reports of progress at least: a bar moves smoothly, and each costs `audio` a transaction
+    progress_seconds: float = Field(0.25, gt=0)
+
+    # --- ANALYSIS_MODE=reference ---
     # takes scored at the same time; scoring is pure computation, so more than cores only makes each of them slower
     scoring_processes: int = Field(default_factory=_usable_cores, ge=1, le=256)
     # seconds for one take; 30 s of audio need 3 s on one core, and the machine may be ten times busier
@@ -27,5 +34,40 @@ class AnalysisSettings(BusSettings):
     max_recording_bytes: int = Field(64 * 1024 * 1024, ge=1)
     # seconds that the object store may be silent while a recording is fetched
     fetch_timeout: float = Field(10.0, gt=0)
-    # seconds between two reports of progress at least: a bar moves smoothly, and each costs `audio` a transaction
-    progress_seconds: float = Field(0.25, gt=0)
+
+    # --- ANALYSIS_MODE=http ---
+    # what scores whole scenes, and what scores script lines
+    http_url: AnyHttpUrl | None = None
+    script_http_url: AnyHttpUrl | None = Field(None, validation_alias="SCRIPT_ANALYSIS_HTTP_URL")
+    # jobs that both servers have at a time: what they can do at once, beyond that they only get slower
+    http_concurrency: int = Field(8, ge=1, le=1000)
+    connect_seconds: float = Field(5.0, gt=0)
+    # for an answer; as long as the old platform waited for scenes and for lines
+    answer_seconds: float = Field(70.0, gt=0)
+    script_answer_seconds: float = Field(30.0, gt=0)
+    # from the POST to the webhook, the answer's time included; three attempts fit into a job's ten minutes
+    webhook_seconds: float = Field(180.0, gt=0)
+    # bytes of an answer; above what `audio` stores, so that its limit is the one that people meet
+    max_answer_bytes: int = Field(4 * 1024 * 1024, ge=1)
+    # failures in a row that make a server count as down; one that takes no connection is down at once
+    breaker_failures: int = Field(5, ge=1)
+    # until it is looked at again: a restart takes a second, and a look at a server that is gone costs nothing
+    breaker_first_pause: float = Field(1.0, gt=0)
+    breaker_longest_pause: float = Field(30.0, gt=0)
+    # false: the servers' answers hold the scores, and they are given no address to report to
+    needs_webhook: bool = True
+    # as `audio` has it, who makes the addresses; the bridge only sees to it that there are any
+    webhook_base_url: str | None = Field(None, validation_alias="AUDIO_WEBHOOK_BASE_URL")
+
+    @model_validator(mode="after")
+    def _bridge_leads_somewhere(self) -> Self:
+        if self.mode == "http":
+            servers = {"ANALYSIS_HTTP_URL": self.http_url, "SCRIPT_ANALYSIS_HTTP_URL": self.script_http_url}
+            if missing := [name for name, url in servers.items() if url is None]:
+                raise ValueError(f"ANALYSIS_MODE=http needs {' and '.join(missing)}")
+            if self.needs_webhook and not self.webhook_base_url:
+                raise ValueError(
+                    "ANALYSIS_MODE=http needs AUDIO_WEBHOOK_BASE_URL, where the analysis server reaches the gateway "
+                    "(`audio` needs it too), or ANALYSIS_NEEDS_WEBHOOK=false if the server's answers hold the scores"
+                )
+        return self

@@ -2,10 +2,7 @@
 
 from typing import Final
 
-from services.analysis.errors import (
-    AudioTooLarge,
-    RecordingGone,
-)
+from services.analysis.errors import AudioTooLarge, RecordingGone, TakeRefused
 
 STEPS: Final = {
     "decode": "녹음 읽기",
@@ -19,6 +16,7 @@ STEPS: Final = {
 FAILURES: Final = {
     AudioTooLarge.code: "녹음 파일이 너무 큽니다. 더 짧게 녹음해 주세요.",
     RecordingGone.code: "녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.",
+    TakeRefused.code: "분석 서버가 이 녹음을 처리할 수 없습니다. 다시 녹음해 주세요.",
 }
 """By error code."""
 FAILURE: Final = "분석하지 못했습니다. 잠시 후 다시 시도해 주세요."

@@ -1,4 +1,4 @@
-"""Takes jobs from the work queues, has them scored, reports. Holds nothing that another worker would miss.
+"""Takes jobs from the work queues, has them analysed, reports. Holds nothing that another worker would miss.
 
 A message is acknowledged when its job is claimed, not when it is done: from then on the lease, kept by reports, says that
 somebody works on it. A worker that dies loses its leases, and the job's owner gives the jobs to others.
@@ -6,27 +6,25 @@ somebody works on it. A worker that dies loses its leases, and the job's owner g
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Protocol
 
 from libs.common.background import background
 from libs.common.bus.base import Bus, Message
 from libs.common.bus.router import Router
-from libs.common.bus.topology import WORK
+from libs.common.bus.topology import WORK, Queue
 from libs.common.contracts.audio import AnalysisReport, AnalysisReportCompleted, AnalysisRequested
 from libs.common.errors import YouSyncError
 from libs.common.telemetry import log_context
+from libs.common.web.health import Check
 from services.analysis import texts
-from services.analysis.errors import AudioError
 from services.analysis.metrics import OUTCOMES, RUNNING, SECONDS, SERVICE
 from services.analysis.reporting import Reporter
-from services.analysis.scoring.script import ScriptWord
 from services.analysis.slots import Slots
-from services.analysis.unheard import unheard
+from services.analysis.stops import Stops
 
 log = logging.getLogger(__name__)
 
@@ -34,104 +32,161 @@ CLAIM_SECONDS: Final = 0.5
 """At the end: for claims that are being published. One that waits for a slot goes back to its queue."""
 
 
-class Scorer(Protocol):
-    """What scores: `services.analysis.pool.ScoringPool`."""
+class Obstacle(Protocol):
+    """Why no job of some kind can be begun for now."""
+
+    async def gone(self) -> None:
+        """Returns when it is worth another look."""
+
+
+class Analyst(Protocol):
+    """What does the work: `reference.Reference`, `bridge.Bridge`."""
 
     @property
     def size(self) -> int:
-        """Takes at a time."""
+        """Jobs at a time."""
 
-    async def score(
-        self,
-        audio: Path,
-        words: Sequence[ScriptWord],
-        on_progress: Callable[[int, str], None],
-        *,
-        line_start: float | None,
-    ) -> dict[str, Any]:
-        """The result as JSON data. A YouSyncError that is not retryable is the recording's fault."""
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """What it needs, for `/health/ready`."""
 
+    async def start(self) -> None:
+        """Make ready."""
 
-class Fetcher(Protocol):
-    """What gets recordings: `services.analysis.fetch.Recordings`."""
+    async def close(self) -> None:
+        """Let go of everything."""
 
-    def fetched(self, url: str) -> AbstractAsyncContextManager[Path]:
-        """The recording as a file that exists within the block."""
+    def obstacle(self, request: AnalysisRequested) -> Obstacle | None:
+        """What stands against beginning this job now; it then stays in its queue, where another worker can take it."""
+
+    async def analyse(self, request: AnalysisRequested, progress: Callable[[int, str], None]) -> dict[str, Any]:
+        """The result as it is stored. `progress` takes 0..100 and the name of the step.
+
+        A YouSyncError that is not retryable ends the job, any other exception is a temporary failure. Cancelled when nobody
+        wants the result any more.
+        """
 
 
 class Worker:
-    """One consumer per work queue, `scorer.size` jobs at a time. Times are seconds."""
+    """One consumer per work queue, `analyst.size` jobs at a time. Times are seconds."""
 
     def __init__(
         self,
         bus: Bus,
-        scorer: Scorer,
-        recordings: Fetcher,
+        analyst: Analyst,
         *,
         name: str,
         progress_seconds: float,
         shutdown_seconds: float,
     ) -> None:
         self._bus = bus
-        self._scorer = scorer
-        self._recordings = recordings
+        self._analyst = analyst
         self._name = name
         self._progress_seconds = progress_seconds
         self._shutdown_seconds = shutdown_seconds
-        self._slots = Slots(scorer.size)
+        self._slots = Slots(analyst.size)
+        self._stops = Stops(bus, self._drop)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, asyncio.Task[None]] = {}  # by lease
+        self._dropped: set[str] = set()  # leases of those that nobody wants any more
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is nearly done, give the rest back."""
-        router = Router()
-        router.on(AnalysisRequested, self._claim)
-        # One message of each queue in hand at most: the others stay where another worker can take them.
-        subscriptions = [await self._bus.consume(queue, router, concurrency=1) for queue in WORK.values()]
+        await self._stops.start()
         try:
-            await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as group:
+                for queue in WORK.values():
+                    group.create_task(self._serve(queue))
         finally:
-            await asyncio.gather(*(subscription.drain(CLAIM_SECONDS) for subscription in subscriptions))
             await self._stop()
+            await self._stops.close()
 
-    async def _claim(self, request: AnalysisRequested, _: Message) -> None:
+    async def _serve(self, queue: Queue) -> None:
+        while True:
+            obstacle = await self._take_from(queue)
+            await obstacle.gone()
+
+    async def _take_from(self, queue: Queue) -> Obstacle:
+        """Claim what comes, until there is a job that cannot be begun: it goes back."""
+        met: asyncio.Future[Obstacle] = asyncio.get_running_loop().create_future()
+        router = Router()
+        router.on(AnalysisRequested, partial(self._claim, met))
+        # One message of each queue in hand at most: the others stay where another worker can take them.
+        subscription = await self._bus.consume(queue, router, concurrency=1)
+        patience = CLAIM_SECONDS
+        try:
+            obstacle = await met
+            patience = 0.0
+            return obstacle
+        finally:
+            await subscription.drain(patience)
+
+    async def _claim(self, met: "asyncio.Future[Obstacle]", request: AnalysisRequested, _: Message) -> None:
         """Wait for a slot, claim the job, begin it in a task of its own."""
         if request.lease in self._running:
             return  # delivered twice
         await self._slots.take(request.priority)
+        begun = False
         try:
-            if datetime.now(UTC) >= request.deadline:
-                log.info("nobody waits for this job any more", extra={"job_id": request.job_id})
-                self._slots.release()
+            if datetime.now(UTC) >= min(request.claim_before, request.deadline):
+                log.info("this job is no longer to be claimed", extra={"job_id": request.job_id})
                 return
-            reporter = Reporter(self._bus, request, worker=self._name, pause=self._progress_seconds)
-            await reporter.started()
+            obstacle = self._analyst.obstacle(request)
+            if obstacle is None:
+                await self._begin(request)
+                begun = True
+        finally:
+            if not begun:
+                self._slots.release()
+        if obstacle is not None:
+            met.set_result(obstacle)
+            await asyncio.Event().wait()  # the drain ends this and gives the message back
+
+    async def _begin(self, request: AnalysisRequested) -> None:
+        reporter = Reporter(self._bus, request, worker=self._name, pause=self._progress_seconds)
+        try:
+            await asyncio.gather(self._stops.listen(request.lease), reporter.started())
         except BaseException:
-            self._slots.release()
+            await self._forget(request.lease)
             raise
         task = asyncio.create_task(self._work(request, reporter))
-        self._running[request.lease] = task
-        task.add_done_callback(lambda _: self._running.pop(request.lease))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, request: AnalysisRequested, reporter: Reporter) -> None:
         began = perf_counter()
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[request.lease] = task  # not before: a task that is cancelled before it begins would keep its slot
+        if request.lease in self._dropped:  # the claim came too late, and that was heard meanwhile
+            task.cancel()
         with log_context(job_id=request.job_id), RUNNING.labels(SERVICE).track_inprogress():
             try:
-                async with background(reporter.keep_alive()):
-                    report = await self._outcome(request, reporter)
+                try:
+                    async with background(reporter.keep_alive()):
+                        report = await self._outcome(request, reporter)
+                finally:
+                    self._slots.release()
+                SECONDS.labels(SERVICE).observe(perf_counter() - began)
+                await reporter.finish(report)
             except asyncio.CancelledError:
-                OUTCOMES.labels(SERVICE, "given_back").inc()
-                await reporter.give_back()
+                await self._ended_early(request.lease, reporter)
                 raise
             finally:
-                self._slots.release()
-            SECONDS.labels(SERVICE).observe(perf_counter() - began)
-            await reporter.finish(report)
+                del self._running[request.lease]
+                await self._forget(request.lease)
+
+    async def _ended_early(self, lease: str, reporter: Reporter) -> None:
+        if lease in self._dropped:
+            log.info("nobody wants this job's result any more")
+            OUTCOMES.labels(SERVICE, "dropped").inc()
+        else:
+            OUTCOMES.labels(SERVICE, "given_back").inc()
+            await reporter.give_back()
 
     async def _outcome(self, request: AnalysisRequested, reporter: Reporter) -> AnalysisReport:
-        words = [ScriptWord(**word.model_dump(include=_WORD_FIELDS)) for word in request.words]
         try:
-            async with self._recordings.fetched(request.audio_url) as recording:
-                result = await self._score(recording, words, reporter, request)
+            result = await self._analyst.analyse(request, reporter.progress)
         except YouSyncError as error:
             log.info("the analysis failed", extra={"reason": error.code, "detail": error.detail})
             OUTCOMES.labels(SERVICE, error.code).inc()
@@ -142,31 +197,22 @@ class Worker:
             OUTCOMES.labels(SERVICE, "internal").inc()
             return reporter.failed("internal", texts.FAILURE, temporary=True)
         OUTCOMES.labels(SERVICE, "completed").inc()
-        return AnalysisReportCompleted(
-            job_id=request.job_id,
-            lease=request.lease,
-            worker=self._name,
-            result={"status": "success", "result": result},
-        )
+        return AnalysisReportCompleted(job_id=request.job_id, lease=request.lease, worker=self._name, result=result)
 
-    async def _score(
-        self, recording: Path, words: Sequence[ScriptWord], reporter: Reporter, request: AnalysisRequested
-    ) -> dict[str, Any]:
-        """The engine's result, or that nothing was heard when the recording is what it fails on."""
-        try:
-            return await self._scorer.score(recording, words, reporter.progress, line_start=request.line_start)
-        except AudioError as error:
-            log.info("nothing can be heard in this recording", extra={"reason": error.code, "detail": error.detail})
-            return unheard(words, error).to_json()
+    def _drop(self, lease: str) -> None:
+        """The job's owner says that whatever we report changes nothing."""
+        self._dropped.add(lease)
+        if lease in self._running:
+            self._running[lease].cancel()
+
+    async def _forget(self, lease: str) -> None:
+        self._dropped.discard(lease)
+        await self._stops.forget(lease)
 
     async def _stop(self) -> None:
-        running = list(self._running.values())
-        if not running:
+        if not self._tasks:
             return
-        _, late = await asyncio.wait(running, timeout=self._shutdown_seconds)
+        _, late = await asyncio.wait(self._tasks, timeout=self._shutdown_seconds)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-
-
-_WORD_FIELDS: Final = {"id", "word", "start_time", "end_time", "mfcc"}

@@ -6,35 +6,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
 import pytest
 
-from libs.common.background import background
 from libs.common.bus.base import BusUnavailable, Message
-from libs.common.bus.memory import MemoryBus
-from libs.common.bus.topology import AUDIO_REPORTS
 from libs.common.contracts.audio import (
-    AnalysisReport,
     AnalysisReportCompleted,
     AnalysisReportFailed,
     AnalysisReportProgressed,
     AnalysisReportStarted,
-    AnalysisRequested,
-    JobKind,
     Priority,
 )
-from libs.common.contracts.base import event_type
-from libs.common.contracts.catalog import Word
 from services.analysis import texts
 from services.analysis.errors import AudioError, AudioTooShort, AudioUnreadable, RecordingGone, ScoringTimedOut
+from services.analysis.reference import Reference
 from services.analysis.scoring.script import ScriptWord
-from services.analysis.worker import Worker
+from tests.services.analysis.desk import PATIENCE, Desk, employed, work
 
-R = TypeVar("R", bound=AnalysisReport)
-
-PATIENCE = 10.0  # seconds until a test gives up waiting; nothing is measured with it
 SCORE = {"overall_score": 0.9}
 
 
@@ -48,6 +37,12 @@ class Pool:
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     given: list[tuple[list[ScriptWord], float | None]] = field(default_factory=list)
     running: int = 0
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
     async def score(
         self,
@@ -82,76 +77,15 @@ class Store:
             raise self.error
         yield Path("take.wav")
 
-
-class Desk:
-    """The job's owner, who hears the reports, and the queues that the work is put into."""
-
-    def __init__(self, bus: MemoryBus) -> None:
-        self.bus = bus
-        self.reports: list[AnalysisReport] = []
-        self._news = asyncio.Condition()
-        self._sending: set[asyncio.Task[None]] = set()
-
-    async def hear(self, message: Message) -> None:
-        model = event_type(message.type)
-        assert model is not None
-        report = model.model_validate_json(message.body)
-        assert isinstance(report, AnalysisReport)
-        async with self._news:
-            self.reports.append(report)
-            self._news.notify_all()
-
-    async def until(self, kind: type[R], count: int = 1) -> R:
-        """The `count`th report of this kind, when it has come."""
-        async with asyncio.timeout(PATIENCE), self._news:
-            await self._news.wait_for(lambda: len(self.of(kind)) >= count)
-        return self.of(kind)[count - 1]
-
-    def of(self, kind: type[R]) -> list[R]:
-        return [report for report in self.reports if isinstance(report, kind)]
-
-    def give(self, request: AnalysisRequested) -> "asyncio.Task[None]":
-        """Put work into its queue; the task ends when a worker has claimed it."""
-        key = f"analysis.requested.{request.priority.value}"
-        message = Message.of(request, source="/test", subject=request.job_id, routing_key=key)
-        task = asyncio.create_task(self.bus.publish(message))
-        self._sending.add(task)
-        return task
-
-
-def work(priority: Priority = Priority.HIGH, **changes: Any) -> AnalysisRequested:
-    values: dict[str, Any] = {
-        "job_id": uuid4().hex,
-        "kind": JobKind.LINE,
-        "priority": priority,
-        "attempt": 1,
-        "lease": uuid4().hex,
-        "lease_seconds": 30,
-        "claim_before": datetime.now(UTC) + timedelta(minutes=10),
-        "deadline": datetime.now(UTC) + timedelta(minutes=10),
-        "audio_url": "http://127.0.0.1/take.wav",
-        "audio_uri": "file:///take.wav",
-        "media_type": "audio/wav",
-        "token_id": 3,
-        "script_id": 7,
-        "line_start": 10.0,
-        "line_end": 12.0,
-        "words": (Word(id=1, word="you", start_time=10.0, end_time=11.0, probability=0.8, mfcc=((1.0,) * 13,)),),
-    }
-    return AnalysisRequested(**{**values, **changes})
+    async def close(self) -> None:
+        pass
 
 
 @asynccontextmanager
 async def working(pool: Pool, store: Store | None = None, *, shutdown_seconds: float = 0.1) -> AsyncIterator[Desk]:
-    """A running worker; leaving the block stops it."""
-    bus = MemoryBus(retry_ladder=(0.05,))
-    await bus.start()
-    desk = Desk(bus)
-    await bus.consume(AUDIO_REPORTS, desk.hear)
-    worker = Worker(bus, pool, store or Store(), name="w", progress_seconds=0.01, shutdown_seconds=shutdown_seconds)
-    async with background(worker.run()):
+    """A running worker of the reference server; leaving the block stops it."""
+    async with employed(Reference(pool, store or Store()), shutdown_seconds=shutdown_seconds) as desk:
         yield desk
-    await bus.close()
 
 
 async def test_a_job_is_claimed_scored_and_reported() -> None:
@@ -229,14 +163,58 @@ async def test_a_second_delivery_of_a_running_job_is_not_worked_on() -> None:
         assert pool.running == 1
 
 
-async def test_a_job_that_nobody_waits_for_any_more_is_dropped() -> None:
-    pool = Pool()
+@pytest.mark.parametrize("limit", ["claim_before", "deadline"])
+async def test_a_job_that_is_too_old_to_be_claimed_is_dropped(limit: str) -> None:
+    pool, past = Pool(), datetime.now(UTC) - timedelta(seconds=1)
     async with working(pool) as desk:
-        await desk.give(work(deadline=datetime.now(UTC) - timedelta(seconds=1)))
+        await desk.give(work(Priority.HIGH, **{limit: past}))
         desk.give(work())
         await desk.until(AnalysisReportCompleted)
     assert len(desk.of(AnalysisReportStarted)) == 1
     assert len(pool.given) == 1
+
+
+async def test_a_job_whose_lease_runs_no_more_is_dropped_without_a_word() -> None:
+    pool, request, other = Pool(waits=True), work(), work()
+    async with working(pool) as desk:
+        await desk.give(request)
+        desk.give(other)
+        await desk.until(AnalysisReportProgressed)
+        await desk.say_stop(request.lease)
+        pool.may_end.set()
+        await desk.until(AnalysisReportCompleted)
+    assert [report.job_id for report in desk.reports if isinstance(report, AnalysisReportCompleted)] == [other.job_id]
+    assert desk.of(AnalysisReportFailed) == []
+
+
+async def test_a_stop_of_another_lease_stops_nothing() -> None:
+    pool = Pool(waits=True)
+    async with working(pool) as desk:
+        await desk.give(work())
+        await desk.say_stop(work().lease)
+        pool.may_end.set()
+        await desk.until(AnalysisReportCompleted)
+
+
+async def test_a_claim_that_came_too_late_is_stopped_even_when_that_is_heard_before_the_claim_is_through() -> None:
+    pool, request = Pool(waits=True), work()
+    async with working(pool) as desk:
+        publish = desk.bus.publish
+
+        async def stopped_meanwhile(message: Message) -> None:
+            await publish(message)
+            if message.type == AnalysisReportStarted.name:
+                await desk.say_stop(request.lease)
+                await asyncio.sleep(0)  # where the frame is heard
+                await asyncio.sleep(0)
+
+        desk.bus.publish = stopped_meanwhile  # type: ignore[method-assign]
+        await desk.give(request)
+        desk.bus.publish = publish  # type: ignore[method-assign]
+        pool.may_end.set()
+        desk.give(work())
+        await desk.until(AnalysisReportCompleted)
+    assert len(desk.of(AnalysisReportCompleted)) == 1
 
 
 @pytest.mark.parametrize(
