@@ -115,6 +115,32 @@ def audit_command(
     raise typer.Exit(1 if report.faults else 0)
 
 
+@app.command()
+def trace(
+    job: Annotated[str, typer.Argument(help="Its id, as the upload's answer and every log line have it")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
+) -> None:
+    """Tell everything that happened to a job, and where it is stuck (exit 1: stuck or unknown; exit 2: could not look).
+
+    Looks at the databases and the broker of STATE_DIR, or of <SERVICE>_DATABASE_URL (DATABASE_URL) and BROKER_URL.
+    """
+    from yousync.stores import find_stores
+    from yousync.trace.gather import gather
+    from yousync.trace.show import show
+    from yousync.trace.story import tell
+
+    try:
+        story = tell(uvloop.run(gather(find_stores(_options()), job)))
+    except LocalServerError as error:
+        errors.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(story.as_json(), indent=2, ensure_ascii=False))
+    else:
+        show(story, console)
+    raise typer.Exit(1 if story.stuck else 0)
+
+
 @catalog.command("import")
 def import_catalog(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSON document, see services/catalog/README.md")],
