@@ -48,7 +48,6 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         database,
         storage,
         webhooks,
-        job_seconds=settings.job_seconds,
         lease_seconds=settings.lease_seconds,
         reference_bucket=settings.reference_bucket,
     )

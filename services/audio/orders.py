@@ -1,8 +1,8 @@
 """What analysis servers are asked for: everything about a job that they need, with links that are theirs alone."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from libs.common.contracts.audio import AnalysisRequested
 from libs.common.db import Database
@@ -36,25 +36,26 @@ class Orders:
         storage: Storage,
         webhooks: WebhookSigner,
         *,
-        job_seconds: float,
         lease_seconds: float,
         reference_bucket: str | None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._storage = storage
         self._webhooks = webhooks
-        self._url_lifetime = timedelta(seconds=job_seconds) + URL_MARGIN
         self._lease_seconds = lease_seconds
         self._reference_bucket = reference_bucket
+        self._clock = clock
 
     async def parcels(self, job_ids: Collection[str]) -> dict[str, Parcel]:
         """What orders of these jobs need, by job id; of unknown jobs nothing."""
         async with self._database.reading() as connection:
             assignments = await repository.assignments(connection, job_ids)
+        now = self._clock()
         return {
             job_id: Parcel(
                 assignment,
-                await self._storage.signed_url(assignment.object_key, expires_in=self._url_lifetime),
+                await self._storage.signed_url(assignment.object_key, expires_in=max(assignment.deadline - now, timedelta()) + URL_MARGIN),
                 self._storage.uri(assignment.object_key),
                 self._reference(assignment.textgrid),
                 self._reference(assignment.pitch),

@@ -54,6 +54,7 @@ class Assignment:
     `textgrid` and `pitch` are the scene's reference objects as the catalogue names them. Times as the words' ones.
     """
 
+    deadline: datetime
     object_key: str
     media_type: str
     line_start: float
@@ -84,7 +85,8 @@ _CHANGE_JOB = Change(_SAVE_JOB)
 _OF_LINE = JOBS.c.script_id.is_not(None)
 _ASSIGNMENTS = (
     sa.select(
-        *(JOBS.c.id.label("job_id"), JOBS.c.token_id, JOBS.c.script_id, TAKES.c.object_key, TAKES.c.media_type),
+        *(JOBS.c.id.label("job_id"), JOBS.c.deadline, JOBS.c.token_id, JOBS.c.script_id),
+        *(TAKES.c.object_key, TAKES.c.media_type),
         sa.case((_OF_LINE, SCRIPTS.c.start_time), else_=TOKENS.c.start_time).label("start_time"),
         sa.case((_OF_LINE, SCRIPTS.c.end_time), else_=TOKENS.c.end_time).label("end_time"),
         *(SCRIPTS.c.words, TOKENS.c.s3_textgrid_url, TOKENS.c.s3_pitch_url),
@@ -209,6 +211,11 @@ async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+async def find_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
+    """Those of the jobs that there are."""
+    return [_job(row) for row in (await connection.execute(sa.select(JOBS).where(JOBS.c.id.in_(job_ids)))).mappings()]
+
+
 async def lock_job(connection: AsyncConnection, job_id: str) -> Job | None:
     """The job, which nobody else can change until this transaction ends."""
     row = (await connection.execute(_LOCK_JOB, {"job_id": job_id})).mappings().first()
@@ -261,6 +268,7 @@ async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> 
     words = await _words_of_scenes(connection, scenes) if scenes else {}
     return {
         row.job_id: Assignment(
+            deadline=row.deadline,
             object_key=row.object_key,
             media_type=row.media_type,
             line_start=row.start_time,

@@ -87,6 +87,19 @@ class JobService:
             raise JobNotFound(missing)
         return job
 
+    async def visible_among(self, job_ids: Collection[str], viewer: Principal | None) -> dict[str, Job]:
+        """Those of the jobs that `visible` would show, by id."""
+        possible = [job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)]
+        async with self._database.autocommit() as connection:
+            jobs = await repository.find_jobs(connection, possible)
+        return {job.id: job for job in jobs if _may_see(viewer, job)}
+
+    async def waiting_and_running(self) -> tuple[int, int]:
+        """How many jobs wait for an analysis server, and how many one works on."""
+        async with self._database.autocommit() as connection:
+            counts = await repository.count_open_jobs(connection)
+        return counts[State.QUEUED] + counts[State.DISPATCHED], counts[State.RUNNING]
+
     async def find(self, job_id: str) -> Job | None:
         """The job, for callers who may see all."""
         if not JOB_ID.fullmatch(job_id):
@@ -106,8 +119,10 @@ class JobService:
                 return
             await self._apply(tx, job, Dispatch(_new_lease()), parcel)
 
-    async def report(self, job_id: str, kind: str, report: Report) -> None:
+    async def report(self, job_id: str, kind: str, report: Report) -> str:
         """An analysis server claims something (`kind` names it in metrics). What does not fit the job changes nothing.
+
+        What became of it: `accepted`, `unknown_job`, or why nothing changed (`jobs.Why`).
 
         No inbox row is needed for "once": a second delivery finds its lease gone or its change made. Nothing is locked, for
         a learner waits: one round trip if this process made the job's last change, else two, and two more whenever somebody
@@ -116,7 +131,7 @@ class JobService:
         """
         if not JOB_ID.fullmatch(job_id):
             REPORTS.labels(SERVICE, kind, "unknown_job").inc()
-            return
+            return "unknown_job"
         report = self._presentable(report)
         may_go_out_again = isinstance(report, Failed) and report.temporary
         parcel = (await self._orders.parcels([job_id])).get(job_id) if may_go_out_again else None
@@ -124,6 +139,7 @@ class JobService:
         REPORTS.labels(SERVICE, kind, outcome).inc()
         if outcome != "accepted":
             log.info("a report changed nothing", extra={"job_id": job_id, "kind": kind, "outcome": outcome})
+        return outcome
 
     async def _hear(self, job_id: str, report: Report, parcel: Parcel | None) -> str:
         """What became of the report, as metrics name it."""
@@ -247,12 +263,13 @@ def _may_see(viewer: Principal | None, job: Job) -> bool:
 
 
 def _is_storable(result: dict[str, Any], max_bytes: int) -> bool:
-    """Whether PostgreSQL takes it as JSON: no NaN, no infinity, no number beyond all digits, no U+0000."""
+    """Whether PostgreSQL takes it as JSON: no NaN, no infinity, no number beyond all digits, no U+0000, no abyss."""
     try:
         document = json.dumps(result, allow_nan=False, ensure_ascii=False)
-    except ValueError:
+        size = len(document.encode())
+    except (ValueError, RecursionError):  # also of half a surrogate pair, which has no bytes
         return False
-    return len(document.encode()) <= max_bytes and not _holds_nul(document)
+    return size <= max_bytes and not _holds_nul(document)
 
 
 def _holds_nul(document: str) -> bool:
