@@ -55,7 +55,9 @@ class Orders:
         return {
             job_id: Parcel(
                 assignment,
-                await self._storage.signed_url(assignment.object_key, expires_in=max(assignment.deadline - now, timedelta()) + URL_MARGIN),
+                await self._storage.signed_url(
+                    assignment.object_key, expires_in=max(assignment.deadline - now, timedelta()) + URL_MARGIN
+                ),
                 self._storage.uri(assignment.object_key),
                 self._reference(assignment.textgrid),
                 self._reference(assignment.pitch),
