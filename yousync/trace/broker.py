@@ -3,20 +3,19 @@
 Rungs and dead-letter queues have no consumers, so looking at their messages and giving them back disturbs nobody.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import DeliveredMessage
+from yarl import URL
 
 from libs.common.bus.base import DeadLetter, Message
 from libs.common.bus.rabbit import codec
+from libs.common.bus.rabbit.link import broker_errors, connect
 from libs.common.bus.topology import QUEUES, dead_letter_queue, retry_queue
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 LOOKED_AT = 10_000  # messages of one queue; all are held until the last has been seen
 
@@ -47,16 +46,10 @@ class Look:
     dead: tuple[DeadLetter, ...] = ()
 
 
-class BrokerSilent(Exception):
-    """The broker does not answer; the text says how."""
-
-
 async def look(url: str, subjects: frozenset[str], ladder: Iterable[float]) -> Look:
-    """Everything there is about `subjects`. Raises BrokerSilent."""
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await aio_pika.connect(url, client_properties={"connection_name": "yousync trace"})
-        async with connection:
+    """Everything there is about `subjects`. Raises BusUnavailable."""
+    async with await connect(URL(url), "yousync trace") as connection:
+        with broker_errors("looking"):
             lines = {queue.name: line for queue in QUEUES if (line := await _line(connection, queue.name))}
             resting = [
                 Resting(message, raw.routing_key or "", delay)
@@ -66,8 +59,6 @@ async def look(url: str, subjects: frozenset[str], ladder: Iterable[float]) -> L
             ]
             graves = [dead_letter_queue(service) for service in sorted({queue.service for queue in QUEUES})]
             letters = [codec.decode_dead(raw, grave) for grave in graves for raw in await _messages(connection, grave)]
-    except (AMQPError, OSError, TimeoutError) as error:
-        raise BrokerSilent(f"{type(error).__name__}: {error}".rstrip(": ")) from error
     return Look(lines, tuple(resting), tuple(letter for letter in letters if letter.message.subject in subjects))
 
 

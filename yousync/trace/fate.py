@@ -53,14 +53,15 @@ def since(found: Gathered, moment: datetime) -> str:
 
 
 def _fate(found: Gathered, message: Sent, queue: Queue) -> Fate:
-    if message.sent_at is None:
+    out = message.created_at if found.in_memory else message.sent_at
+    if (done := _handled_at(found, message, queue)) is not None:
+        return Fate(message, queue, Where.HANDLED, _handled(done, out or message.created_at, queue), False)
+    if out is None:
         late = found.now - message.created_at > PATIENCE
         return Fate(message, queue, Where.UNSENT, f"unsent for {since(found, message.created_at)}", late)
-    if (text := _handled(found, message, queue)) is not None:
-        return Fate(message, queue, Where.HANDLED, text, False)
     for letter in found.broker.dead if found.broker else ():
         if letter.message.id == message.id and letter.queue == queue.name:
-            text = f"dead letter of {queue.service} ({letter.reason}) after attempt {letter.message.attempt}: {letter.error}"
+            text = f"dead letter of {queue.service} ({letter.reason}) after {_attempts(letter.attempts)}: {letter.error}"
             return Fate(message, queue, Where.DEAD, text, True)
     for rest in found.broker.resting if found.broker else ():
         if rest.message.id == message.id and rest.queue == queue.name:
@@ -68,8 +69,8 @@ def _fate(found: Gathered, message: Sent, queue: Queue) -> Fate:
             return Fate(message, queue, Where.RESTING, text, True)
     if f"{queue.service}'s database" in found.silent:
         return Fate(message, queue, Where.UNKNOWN, f"what {queue.service} did with it is not known", False)
-    waits = f"waits in {queue.name} for {since(found, message.sent_at)}"
-    return Fate(message, queue, Where.UNDER_WAY, waits, _is_late(found, message.sent_at, queue))
+    waits = f"waits in {queue.name} for {since(found, out)}"
+    return Fate(message, queue, Where.UNDER_WAY, waits, _is_late(found, out, queue))
 
 
 def _is_late(found: Gathered, sent_at: datetime, queue: Queue) -> bool:
@@ -82,18 +83,30 @@ def _is_late(found: Gathered, sent_at: datetime, queue: Queue) -> bool:
     return found.broker is not None and (line is None or line.consumers == 0)
 
 
-def _handled(found: Gathered, message: Sent, queue: Queue) -> str | None:
-    """That the queue's service is done with the message, if it is."""
-    assert message.sent_at is not None
+@dataclass(frozen=True, slots=True)
+class _Done:
+    at: datetime
+    attempt: int = 1
+
+
+def _handled_at(found: Gathered, message: Sent, queue: Queue) -> _Done | None:
+    """When the queue's service was done with the message, if it is."""
     if queue.service == "analysis":
         taken = _taken_up(found, message)
-        return None if taken is None else f"in {queue.name} for {how_long(taken - message.sent_at)}"
-    done = [handled for handled in found.handled.get(message.id, ()) if handled.service == queue.service]
-    if not done:
-        return None
-    last = max(done, key=lambda handled: handled.at)
-    retried = f" at attempt {last.attempt}" if last.attempt > 1 else ""
-    return f"{queue.service} handled it after {how_long(last.at - message.sent_at)}{retried}"
+        return None if taken is None else _Done(taken)
+    handled = [_Done(each.at, each.attempt) for each in found.handled.get(message.id, ()) if each.service == queue.service]
+    return max(handled, key=lambda done: done.at, default=None)
+
+
+def _handled(done: _Done, out: datetime, queue: Queue) -> str:
+    if queue.service == "analysis":
+        return f"in {queue.name} for {how_long(done.at - out)}"
+    retried = f" at attempt {done.attempt}" if done.attempt > 1 else ""
+    return f"{queue.service} handled it after {how_long(done.at - out)}{retried}"
+
+
+def _attempts(number: int) -> str:
+    return f"{number} attempt{'' if number == 1 else 's'}"
 
 
 def _taken_up(found: Gathered, message: Sent) -> datetime | None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import asyncpg
 
+from libs.common.bus.base import BusUnavailable
 from libs.common.contracts.notifier import job_channel
 from yousync.stores import Stores
-from yousync.trace.broker import BrokerSilent, Look, look
+from yousync.trace.broker import Look, look
 
 CONNECT_SECONDS = 5.0
 SETTINGS = {
@@ -74,7 +75,11 @@ class Sent:
 
 @dataclass(slots=True)
 class Gathered:
-    """Everything that is known of a job. `silent` names what did not answer, and why."""
+    """Everything that is known of a job. `silent` names what did not answer, and why.
+
+    `in_memory` is a platform that has its queues in its own memory. Nobody sees them from outside, and a message counts as
+    sent when everybody who hears it has handled it.
+    """
 
     job_id: str
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -87,6 +92,7 @@ class Gathered:
     ahead: int = 0  # jobs of the same priority whose turn comes first
     running: int = 0  # of the same priority
     broker: Look | None = None
+    in_memory: bool = False
     silent: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -126,13 +132,14 @@ async def gather(stores: Stores, job_id: str) -> Gathered:
         "catalog": (lambda connection: inbox("catalog", connection),),
     }.items():
         await _read(found, service, stores.database_urls[service], reads)
-    if stores.broker_url is None:
-        found.silent["broker"] = stores.broker_down or "none is to be found: an embedded platform has its queues in memory"
-    elif found.job is not None:
+    found.in_memory = stores.broker_url is None and not stores.broker_down
+    if stores.broker_down:
+        found.silent["broker"] = stores.broker_down
+    elif stores.broker_url is not None and found.job is not None:
         try:
             found.broker = await look(stores.broker_url, found.subjects, stores.retry_ladder)
-        except BrokerSilent as error:
-            found.silent["broker"] = str(error)
+        except BusUnavailable as error:
+            found.silent["broker"] = f"{error.detail} ({error.__cause__!r})"
     return found
 
 

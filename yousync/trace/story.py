@@ -182,15 +182,18 @@ def _messages(found: Gathered, sent: list[Sent]) -> list[Node]:
 def _message(found: Gathered, message: Sent) -> Node:
     whole = fates(found, message)
     frame = next((frame for frame in found.frames if frame["sequence"] == message.body.get("sequence")), None)
-    parts = [f"out after {how_long(message.sent_at - message.created_at)}" if message.sent_at else _unsent(found, message)]
-    parts += [fate.text for fate in whole if message.sent_at]
+    if message.sent_at is None and not found.in_memory:
+        parts = [f"in audio's outbox for {since(found, message.created_at)}"]
+    else:
+        out = (
+            []
+            if found.in_memory or message.sent_at is None
+            else [f"out after {how_long(message.sent_at - message.created_at)}"]
+        )
+        parts = [*out, *(fate.text for fate in whole)]
     if frame is not None:
         parts.append(f"{'final ' if frame['final'] else ''}frame {frame['sequence']} stored")
     return Node(f"{message.type}: {'; '.join(parts)}", message.created_at, any(fate.trouble for fate in whole))
-
-
-def _unsent(found: Gathered, message: Sent) -> str:
-    return f"in audio's outbox for {since(found, message.created_at)}"
 
 
 def _chain(found: Gathered) -> Iterator[Node]:

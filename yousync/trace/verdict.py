@@ -59,6 +59,11 @@ def _why(found: Gathered, fate: Fate) -> str:
         return f"{message.type} is a dead letter of {queue.service}; its cause mended, `yousync dlq redrive --id {message.id}`"
     if fate.where is Where.RESTING:
         return f"{message.type} rests on the retry ladder: {fate.text}"
+    if found.in_memory:
+        return (
+            f"{queue.service} has not handled {message.type} since {_clock(message.created_at)}; "
+            "the queues are in the platform's memory: is it still running?"
+        )
     assert message.sent_at is not None
     line = found.broker.lines.get(queue.name) if found.broker else None
     waits = f"{message.type} waits in {queue.name} since {_clock(message.sent_at)}"

@@ -268,6 +268,17 @@ def test_a_job_that_needs_nobody_is_not_called_stuck(now: float, parts: dict[str
     assert not story.stuck
 
 
+def test_with_queues_in_memory_a_message_is_out_when_all_have_handled_it() -> None:
+    message = sent("audio.uploaded", 0, None, sequence=1)
+    handled = {message.id: [Handled("audio", "audio.dispatch", 1, at(0.01))]}
+    story = tell(gathered(60, sent=[message], handled=handled, broker=None, in_memory=True))
+    assert "  audio.uploaded: audio handled it after 10 ms; waits in notifier.events for 1 min 0 s" in lines(story.nodes)
+    assert story.verdict == (
+        "stuck: notifier has not handled audio.uploaded since 2026-11-23 10:00:00 UTC; "
+        "the queues are in the platform's memory: is it still running?"
+    )
+
+
 def test_work_of_an_attempt_that_is_over_holds_nothing_up() -> None:
     log = [
         *DISPATCHED_LOG,
