@@ -14,6 +14,7 @@ from rich.console import Console
 
 from libs.common.telemetry import configure_logging
 from yousync.client import Client, ClientError
+from yousync.dlq.commands import app as dlq
 from yousync.local.process import LocalServerError
 from yousync.options import Options
 from yousync.samples import load_catalog
@@ -23,6 +24,7 @@ catalog = typer.Typer(no_args_is_help=True, help="The catalogue: scenes, lines, 
 fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of its own on this machine.")
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
+app.add_typer(dlq, name="dlq")
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)

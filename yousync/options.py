@@ -17,6 +17,8 @@ class Options(BaseSettings):
     environment: str = Field("development", validation_alias="ENVIRONMENT")
     log_level: str = Field("WARNING", validation_alias="LOG_LEVEL")
     broker_url: SecretStr | None = Field(None, validation_alias="BROKER_URL")  # amqp://user:password@host:5672/vhost
+    # http://user:password@host:15672, of the same RabbitMQ
+    broker_management_url: SecretStr | None = Field(None, validation_alias="BROKER_MANAGEMENT_URL")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")  # postgresql://user:password@host:5432/name
     storage_url: str | None = Field(None, validation_alias="STORAGE_URL")  # file:///folder or s3://bucket?endpoint_url=...
 

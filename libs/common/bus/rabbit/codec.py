@@ -30,6 +30,8 @@ QUEUE = "x-yousync-queue"
 TEXT_LENGTH = 4_096  # characters
 KEPT_HEADERS = 65_536  # bytes of what was no message
 
+NOBODY_KNOWS_WHEN = datetime.fromtimestamp(0, UTC)  # a letter that somebody put to the dead ones by hand
+
 
 class Unreadable(Exception):
     """The headers do not make a message; the text says which one is wrong and how."""
@@ -127,7 +129,7 @@ def decode_dead(delivered: DeliveredMessage, queue: str) -> DeadLetter:
             routing_key=str(headers.get(ROUTING_KEY, "")),
             id=str(headers.get("ce-id", "")),
         )
-    since = first_failed(delivered) or message.time
+    since = first_failed(delivered) or _time_if_any(headers, "ce-time") or NOBODY_KNOWS_WHEN
     if REASON not in headers and (death := _last_death(headers)):
         # The broker's own guard (`x-delivery-limit`) put it here: consumers died while they held it.
         time = death.get("time")

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from yarl import URL
 
 from libs.common.bus.base import BusUnavailable, DeadLetter, HeldLetter, Unroutable
 from libs.common.bus.rabbit import codec
-from libs.common.bus.rabbit.link import broker_errors, close_channel
+from libs.common.bus.rabbit.link import broker_errors, close_channel, connect, say_goodbye
+from libs.common.bus.topology import dead_letter_queue
 
 LOOK_TIMEOUT = 10.0  # seconds for one question to the broker
 # RabbitMQ puts letters that were looked at behind those that were not, so the oldest are found only by looking at all; beyond
@@ -39,6 +41,44 @@ async def look(channel: AbstractChannel, queue: str, limit: int) -> list[DeadLet
     if last:
         await channel.basic_nack(last, multiple=True, requeue=True)
     return sorted(letters, key=lambda letter: letter.first_failed)[:limit]
+
+
+class Graveyard:
+    """All dead letters of a broker, for a tool that is no service: `open_graveyard` makes it."""
+
+    def __init__(self, connection: AbstractConnection, send: Send) -> None:
+        self._connection = connection
+        self._send = send
+
+    def take(self, service: str) -> AbstractAsyncContextManager[AsyncIterator[HeldLetter]]:
+        """As `Bus.take_dead_letters`."""
+        return taken(self._connection, dead_letter_queue(service), self._send)
+
+
+@asynccontextmanager
+async def open_graveyard(url: str, *, name: str) -> AsyncIterator[Graveyard]:
+    """The dead letters of the broker at `url`. It declares nothing and does not come back when the connection breaks.
+
+    Raises `BusUnavailable`.
+    """
+    connection = await connect(URL(url), name)
+    try:
+        with broker_errors("opening a channel"):
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+        async def send(queue: str, message: aio_pika.Message) -> None:
+            try:
+                with broker_errors(f"sending to {queue}"):
+                    await confirmed.default_exchange.publish(message, queue, mandatory=True, timeout=LOOK_TIMEOUT)
+            except BusUnavailable as error:
+                if isinstance(error.__cause__, PublishError):
+                    raise Unroutable(f"no queue is called {queue!r}") from error
+                raise
+
+        yield Graveyard(connection, send)
+    finally:
+        await say_goodbye(connection)
 
 
 @asynccontextmanager

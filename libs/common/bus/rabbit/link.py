@@ -11,7 +11,6 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from yarl import URL
 
 from libs.common.bus.base import BusUnavailable
-from libs.common.bus.rabbit import lenient
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ def broker_errors(doing: str) -> Iterator[None]:
 
 async def connect(url: URL, name: str) -> AbstractConnection:
     """A connection that the broker knows as `name`; raises `BusUnavailable`."""
-    lenient.install()
     with broker_errors("connecting"):
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await aio_pika.connect(url, client_properties={"connection_name": name})
@@ -146,7 +144,7 @@ class Link:
             self.connection = None
             self._broken = None
             self._tear_down()
-            await _say_goodbye(connection)
+            await say_goodbye(connection)
 
 
 def _settle(broken: "asyncio.Future[str]", why: str) -> None:
@@ -161,7 +159,8 @@ async def close_channel(channel: AbstractChannel) -> None:
             await channel.close()
 
 
-async def _say_goodbye(connection: AbstractConnection) -> None:
+async def say_goodbye(connection: AbstractConnection) -> None:
+    """Close `connection`, or leave it when that fails."""
     with suppress(BusUnavailable), broker_errors("closing"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await connection.close()

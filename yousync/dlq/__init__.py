@@ -1,0 +1,1 @@
+"""`yousync dlq`: what nobody will retry by itself, for a person to look at, send back or throw away."""
