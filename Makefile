@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test bench-notice bench-upload clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules bench-notice bench-upload clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
 
 chaos: venv-dev ## Kill everything under load, count what is lost: make chaos [SEEDS=10 | SEEDS=7,21] [TAKES=300] [SHORT=1]
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --takes $(or $(TAKES),300) $(if $(SHORT),--short)
+
+schedules: venv-dev ## The real handlers under seeded faults: make schedules [SCHEDULES=5000] [SEED=17 takes that way again]
+	@$(BIN)/python -m tests.schedules $(if $(SCHEDULES),--count $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 
 bench-notice: venv-dev ## Measure: from "analysis reported" to "frame at the client"
 	@$(BIN)/python -m bench.notice
