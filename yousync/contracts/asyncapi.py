@@ -22,6 +22,11 @@ later, and puts to the queue `<service>.dead` in the end.
 
 Made by `make contracts` from libs/common/contracts and libs/common/bus/topology.py.
 """
+TRACEPARENT: Schema = {
+    "type": "string",
+    "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+    "description": "of the span that sent it; one trace from the learner's request to the last frame",
+}
 HEADERS: Schema = {
     "type": "object",
     "description": "CloudEvents 1.0 in binary content mode (`datacontenttype` is the AMQP content type) and W3C trace context.",
@@ -33,15 +38,17 @@ HEADERS: Schema = {
         "ce-source": {"type": "string", "format": "uri-reference", "minLength": 1, "description": "the service that sent it"},
         "ce-time": {"type": "string", "format": "date-time"},
         "ce-subject": {"type": "string", "minLength": 1, "description": "what it is about, and the ordering key: `job:<id>`"},
-        "traceparent": {
-            "type": "string",
-            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
-            "description": "of the span that sent it; one trace from the learner's request to the last frame",
-        },
+        "traceparent": TRACEPARENT,
         "x-yousync-attempt": {"type": "integer", "minimum": 1, "description": "1, and one more after each failed attempt"},
         "x-yousync-first-failed": {"type": "string", "format": "date-time", "description": "only of one that was tried before"},
         "x-yousync-routing-key": {"type": "string", "description": "only of one that was tried before: as first published"},
     },
+}
+FRAME_HEADERS: Schema = {
+    "type": "object",
+    "description": "No event: a frame is known by its channel and sequence, which are in its body.",
+    "required": ["traceparent"],
+    "properties": {"traceparent": TRACEPARENT},
 }
 WHY_DEAD: Schema = {
     "type": "object",
@@ -76,7 +83,7 @@ def document() -> Schema:
                 **{name: _frame_message(name) for name in FRAMES},
                 "dead": {"title": "A message that nobody tries again by itself", "headers": _ref("components/schemas/whyDead")},
             },
-            "schemas": {"headers": HEADERS, "whyDead": WHY_DEAD},
+            "schemas": {"headers": HEADERS, "whyDead": WHY_DEAD, "frameHeaders": FRAME_HEADERS},
             "channelBindings": {
                 "events": _exchange(EVENTS_EXCHANGE, "topic"),
                 "frames": _exchange(FRAMES_EXCHANGE, "direct"),
@@ -197,6 +204,7 @@ def _frame_message(name: str) -> Schema:
         "title": model.__name__,
         "summary": _first_line(model),
         "contentType": "application/json",
+        "headers": _ref("components/schemas/frameHeaders"),
         "payload": _payload(name),
     }
 

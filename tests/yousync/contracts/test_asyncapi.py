@@ -15,7 +15,7 @@ from libs.common.contracts.audio import AnalysisReportFailed, AnalysisRequested,
 from libs.common.contracts.base import Event
 from libs.common.contracts.catalog import Word
 from libs.common.telemetry import new_traceparent
-from yousync.contracts.asyncapi import HEADERS, WHY_DEAD, as_yaml, document
+from yousync.contracts.asyncapi import FRAME_HEADERS, HEADERS, WHY_DEAD, as_yaml, document
 from yousync.contracts.schemas import events, field_comments, queues_of, schemas
 
 NOW = datetime.now(UTC)
@@ -115,6 +115,13 @@ def test_a_message_travels_as_the_document_says(event: Event) -> None:
     assert sent.headers["ce-type"] == described["headers"]["properties"]["ce-type"]["const"]
     assert sent.content_type == described["contentType"]
     check(schemas()[event.name], json.loads(sent.body))
+
+
+def test_a_frame_travels_in_the_trace_of_what_it_tells() -> None:
+    parent = new_traceparent()
+    sent = codec.encode_frame(b"{}", parent)
+    check(FRAME_HEADERS, dict(sent.headers))
+    assert str(sent.headers["traceparent"]).split("-")[1] == parent.split("-")[1]
 
 
 def test_a_message_without_a_subject_has_none() -> None:

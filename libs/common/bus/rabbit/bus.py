@@ -36,6 +36,7 @@ from libs.common.bus.topology import (
     dead_letter_queue,
     retry_queue,
 )
+from libs.common.telemetry import current
 
 ROUTING_KEY_LENGTH = 255  # bytes, AMQP 0-9-1
 
@@ -143,8 +144,9 @@ class RabbitBus:
         exchange = self._frames
         if exchange is None:
             raise BusUnavailable("not connected to RabbitMQ")
+        frame = codec.encode_frame(body, current("traceparent"))
         with broker_errors("publishing a frame"):
-            await exchange.publish(aio_pika.Message(body), str(partition), mandatory=False, timeout=self._publish_timeout)
+            await exchange.publish(frame, str(partition), mandatory=False, timeout=self._publish_timeout)
 
     async def listen_frames(
         self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None

@@ -16,6 +16,7 @@ from pamqp.common import FieldTable
 from libs.common.bus.base import DeadLetter, Message
 from libs.common.bus.rabbit.lenient import UNDECODABLE
 from libs.common.bus.verdict import ERROR_LENGTH
+from libs.common.telemetry import child_traceparent
 
 ATTEMPT = "x-yousync-attempt"
 FIRST_FAILED = "x-yousync-first-failed"
@@ -59,6 +60,11 @@ def encode(message: Message, extra: Mapping[str, str] | None = None) -> aio_pika
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=message.id,
     )
+
+
+def encode_frame(body: bytes, traceparent: str | None) -> aio_pika.Message:
+    """A frame as it is published: the trace that it ends, and no more, for its body says what it is and there are many."""
+    return aio_pika.Message(body, headers={"traceparent": child_traceparent(traceparent)}, content_type="application/json")
 
 
 def decode(delivered: DeliveredMessage) -> Message:
