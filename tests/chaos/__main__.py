@@ -35,19 +35,20 @@ class Run:
         self.verdict = Verdict(seed)
         self.pace = pace
         self.takes = takes
-        slots = Load.workers * Load.slots
-        work = min(5.0, max(0.5, pace.window * slots * 0.6 / takes))
+        # The last of the first takes is to be scored when about the last thing breaks.
+        slots = max(1, round(takes * Load.work / (Load.workers * pace.window)))
         self.folder = Path(tempfile.mkdtemp(prefix=f"yousync-chaos-{seed}-"))
-        self.fleet = Fleet(self.folder / "state", Load(takes, work=work))
+        self.fleet = Fleet(self.folder / "state", Load(slots))
         self.people: list[Person] = []
         self.began = time.monotonic()
 
     def say(self, what: str) -> None:
-        print(f"  {time.monotonic() - self.began:6.1f} s  {what}", flush=True)
+        in_flight = sum(not person.done for person in self.people)
+        print(f"  {time.monotonic() - self.began:6.1f} s  {in_flight:4} open  {what}", flush=True)
 
     async def run(self) -> Verdict:
         """Everything from the start of the fleet to the verdict."""
-        print(f"seed {self.verdict.seed}: {self.takes} takes, {self.fleet.load.work:.1f} s of work each")
+        print(f"seed {self.verdict.seed}: {self.takes} takes, {Load.workers} workers with {self.fleet.load.slots} slots")
         try:
             await self.fleet.start()
             await self.fleet.import_samples()
@@ -136,7 +137,7 @@ class Run:
         judge_refusals(verdict, (r for person in self.people for r in person.refusals), chaos.wounds)
         journal = Journal(self.fleet.journal)
         verdict.attempts = journal.attempts
-        await judge_books(verdict, self.fleet.backing.database_urls["audio"], self.people, journal, chaos.wounds)
+        await judge_books(verdict, self.fleet.stores, self.people, journal, chaos.wounds)
         for queue, wanted in self._consumers().items():
             found = (await self.fleet.broker.consumers()).get(queue, 0)
             if found < wanted:

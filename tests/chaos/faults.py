@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from libs.common.bus.topology import AUDIO, AUDIO_REPORTS, NOTIFIER, WORK_HIGH
-from tests.chaos.fleet import RESTART_SECONDS, Fleet
+from tests.chaos.fleet import Fleet
 
 BROKER, POSTGRES = "rabbitmq", "postgresql"
 SERVICES = ("gateway", "auth", "catalog", "audio", "notifier")
@@ -30,13 +30,14 @@ class Pace:
     """How long things last. Times are seconds."""
 
     window: float  # in which all faults begin
+    down: float  # the broker after its kill
     frozen: float  # broker and database stopped
     alarm: float
     raising: float
 
 
-FULL = Pace(window=100.0, frozen=30.0, alarm=12.0, raising=6.0)
-SHORT = Pace(window=30.0, frozen=7.0, alarm=5.0, raising=3.0)
+FULL = Pace(window=100.0, down=60.0, frozen=30.0, alarm=12.0, raising=6.0)
+SHORT = Pace(window=30.0, down=1.0, frozen=7.0, alarm=5.0, raising=3.0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Chaos:
     async def _kill_broker(self) -> None:
         async with self._doing("kill -9", BROKER):
             await self.fleet.broker.kill()
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(self.pace.down)
             await self.fleet.broker.start()
 
     async def _freeze_broker(self) -> None:

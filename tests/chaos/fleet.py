@@ -23,6 +23,7 @@ from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.options import Options
 from yousync.ready import until_ready
 from yousync.samples import load_catalog
+from yousync.stores import Stores
 
 RESTART_SECONDS = 1.0  # as supervisors wait before they start again what ended
 LOOK_SECONDS = 0.1
@@ -33,10 +34,9 @@ HEARTBEAT = 2  # seconds, of every connection to the broker: one that is dead is
 class Load:
     """How the fleet is set for a run. Times are seconds."""
 
-    takes: int
+    slots: int  # of each worker
     workers: int = 3
-    slots: int = 6  # of each worker
-    work: float = 2.0  # per take, on average
+    work: float = 4.0  # per take, on average
     lease: float = 6.0
     retry_ladder: tuple[float, ...] = (1.0, 2.0, 5.0, 20.0)
 
@@ -47,7 +47,6 @@ class Load:
             "AUDIO_LEASE_SECONDS": str(self.lease),
             "AUDIO_SWEEP_SECONDS": "1",
             "AUDIO_RETRY_SECONDS": "[0, 2]",
-            "AUDIO_LOST_DISPATCH_SECONDS": "10",
             "RETRY_LADDER": json.dumps(self.retry_ladder),
             "GATEWAY_HEARTBEAT_SECONDS": "2",
         }
@@ -95,6 +94,12 @@ class Fleet:
     def url(self) -> str:
         """Of the gateway."""
         return self.options.base_url
+
+    @property
+    def stores(self) -> Stores:
+        """For the audit: not over the proxies."""
+        urls = {service: url.replace("+asyncpg", "") for service, url in self.backing.database_urls.items()}
+        return Stores(urls, self.backing.broker_url, self.load.retry_ladder)
 
     @property
     def run(self) -> Path:

@@ -1,7 +1,7 @@
 """What must be true when everything is over, and whether what went wrong is what the faults explain."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +11,16 @@ import asyncpg
 
 from tests.chaos.clients import Person, Refusal
 from tests.chaos.faults import BROKER, POSTGRES, Wound
+from yousync.audit import Kind, audit
+from yousync.stores import Stores
 
 # A job may fail only because its servers were lost or crashed, each time; the names under which `audio` says so.
 LEGAL_REASONS = {"worker_lost", "scoring_crashed"}
 # What takes an answer from an upload. The broker does not: killing it costs no upload an error.
 NEEDED_BY_UPLOADS = {"gateway", "auth", "catalog", "audio", POSTGRES}
+ATTEMPT_SECONDS = 20.0  # from its begin until its lease has run out
+AUDIT_SECONDS = 40.0  # longer than the longest rung of the retry ladder
 HEALING_SECONDS = 5.0  # from the start of a process to its first answers, on a machine that is busy with everything else
-FINAL_FACTS = ("analysis.completed", "analysis.failed", "analysis.cancelled")
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Verdict:
     completed: int = 0
     failed: int = 0
     attempts: int = 0
+    messages: int = 0  # of outboxes, that were handled
     refusals: int = 0
     resumed: int = 0  # connections beyond the first
     lost: list[str] = field(default_factory=list)
@@ -49,6 +53,7 @@ class Verdict:
             "completed": self.completed,
             "failed": self.failed,
             "attempts": self.attempts,
+            "messages": self.messages,
             "refused": self.refusals,
             "resumed": self.resumed,
             **{name: len(findings) for name, findings in wrong.items()},
@@ -126,37 +131,28 @@ def judge_refusals(verdict: Verdict, refusals: Iterable[Refusal], wounds: Sequen
 
 
 async def judge_books(
-    verdict: Verdict, audio_url: str, people: Sequence[Person], journal: Journal, wounds: Sequence[Wound]
+    verdict: Verdict, stores: Stores, people: Sequence[Person], journal: Journal, wounds: Sequence[Wound]
 ) -> None:
-    """The books of `audio`: a job for each accepted upload and no other, one final fact each, nothing unsent."""
-    connection = await asyncpg.connect(audio_url.replace("+asyncpg", ""))
+    """The services' books: a job for each accepted upload and no other, and what the audit names."""
+    connection = await asyncpg.connect(stores.database_urls["audio"])
     try:
-        jobs = {row["id"]: row for row in await connection.fetch("SELECT id, state, reason, attempt FROM jobs")}
-        facts = Counter(
-            {
-                row["subject"].removeprefix("job:"): row["count"]
-                for row in await connection.fetch(
-                    "SELECT subject, count(*) FROM outbox WHERE type = ANY($1) GROUP BY subject", FINAL_FACTS
-                )
-            }
-        )
-        unsent = await connection.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+        jobs = await connection.fetch("SELECT id, state, reason, attempt FROM jobs")
     finally:
         await connection.close()
     accepted = {person.job_id for person in people}
-    for job_id in jobs.keys() - accepted:
-        verdict.duplicated.append(f"job {job_id} is nobody's: an upload made two")
-    for job_id, job in jobs.items():
-        if facts[job_id] > 1:
-            verdict.duplicated.append(f"job {job_id} ended {facts[job_id]} times")
-        if job["state"] in ("completed", "failed") and not facts[job_id]:
-            verdict.lost.append(f"job {job_id} is {job['state']}, and nobody was told")
-        if job["state"] == "failed" and not (
-            job["reason"] in LEGAL_REASONS and journal.explain_failure(job_id, wounds, PATIENCE_SECONDS)
-        ):
-            verdict.unexplained.append(f"job {job_id} failed with {job['reason']} after attempt {job['attempt']}")
-    if unsent:
-        verdict.stuck.append(f"{unsent} messages in audio's outbox are not sent")
-
-
-PATIENCE_SECONDS = 20.0  # an attempt with its lease
+    for job_id, state, reason, attempt in jobs:
+        if job_id not in accepted:
+            verdict.duplicated.append(f"job {job_id} is nobody's: an upload made two")
+        explained = reason in LEGAL_REASONS and journal.explain_failure(job_id, wounds, ATTEMPT_SECONDS)
+        if state == "failed" and not explained:
+            verdict.unexplained.append(f"job {job_id} failed with {reason} after attempt {attempt}")
+    report = await audit(stores, wait=AUDIT_SECONDS)
+    verdict.messages = sum(count.handled for count in report.counts)
+    for finding in report.findings:
+        match finding.kind:
+            case Kind.LOST | Kind.GAP | Kind.ORPHAN:
+                verdict.lost.append(f"audit: {finding}")
+            case Kind.DUPLICATE:
+                verdict.duplicated.append(f"audit: {finding}")
+            case _:
+                verdict.stuck.append(f"audit: {finding}")

@@ -20,6 +20,7 @@ from libs.common.bus.factory import open_bus
 from libs.common.telemetry import configure_logging, current
 from services.analysis.errors import ScoringCrashed
 from services.analysis.fetch import Recordings
+from services.analysis.reference import Reference
 from services.analysis.scoring.script import ScriptWord
 from services.analysis.settings import AnalysisSettings
 from services.analysis.worker import Worker
@@ -36,6 +37,12 @@ class Pause:
         self._name = name
         self._seconds = seconds
         self._journal = journal.open("a", buffering=1)
+
+    async def start(self) -> None:
+        """There is nothing to load."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
 
     async def score(
         self,
@@ -67,20 +74,17 @@ async def main(name: str, slots: int, seconds: float, journal: Path) -> None:
     settings = AnalysisSettings()
     bus = open_bus(settings, name=name)
     recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)
+    analyst = Reference(Pause(name, slots, seconds, journal), recordings)
     worker = Worker(
-        bus,
-        Pause(name, slots, seconds, journal),
-        recordings,
-        name=name,
-        progress_seconds=settings.progress_seconds,
-        shutdown_seconds=settings.shutdown_seconds,
+        bus, analyst, name=name, progress_seconds=settings.progress_seconds, shutdown_seconds=settings.shutdown_seconds
     )
+    await analyst.start()
     await bus.start()
     try:
         await worker.run()
     finally:
+        await analyst.close()
         await bus.close()
-        await recordings.close()
 
 
 if __name__ == "__main__":
