@@ -126,6 +126,7 @@ class Run:
         verdict = self.verdict
         for name in self.fleet.deaths:
             verdict.unexplained.append(f"{name} ended by itself")
+        journal = Journal(self.fleet.journal.read_text().splitlines())
         for person in self.people:
             state = await person.state(http) if person.job_id is not None else {}
             with suppress(TimeoutError):
@@ -133,9 +134,8 @@ class Run:
                     await person.come_back(http)
             if person.refusals and person.job_id is not None and await person.send(http) != person.job_id:
                 verdict.duplicated.append(f"{person.name} sent the same take with the same key and got another job")
-            judge_person(verdict, person, state)
+            judge_person(verdict, person, state, journal)
         judge_refusals(verdict, (r for person in self.people for r in person.refusals), chaos.wounds)
-        journal = Journal(self.fleet.journal)
         verdict.attempts = journal.attempts
         await judge_books(verdict, self.fleet.stores, self.people, journal, chaos.wounds)
         for queue, wanted in self._consumers().items():

@@ -2,7 +2,6 @@
 
 import json
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +10,31 @@ from tests.chaos.clients import Manner, Person, Refusal
 from tests.chaos.faults import BROKER, Wound
 from tests.chaos.verdict import Journal, Verdict, judge_person, judge_refusals
 
-RESULT = {"status": "success", "result": {"overall_score": 0.5}}
+JOB = "0" * 32
+RESULT = {"status": "success", "result": {"attempt": "first"}}
 COMPLETED = {"status": "completed", "result": RESULT}
 
 
 @pytest.fixture
 def person() -> Person:
     """Somebody who saw all that there is to see."""
-    seen = Person("person", "http://127.0.0.1:1", 1, b"", None, Manner.STAYS, random.Random(0), job_id="0" * 32)
+    seen = Person("person", "http://127.0.0.1:1", 1, b"", None, Manner.STAYS, random.Random(0), job_id=JOB)
     for event_id, frame in (("1", {"status": "processing"}), ("2", COMPLETED)):
         seen.see(event_id, frame)
     seen.done = True
     return seen
 
 
-def judged(person: Person, state: dict[str, Any]) -> Verdict:
+def judged(person: Person, state: dict[str, Any], *notes: tuple[float, str, str]) -> Verdict:
+    """`notes` of the workers' journal: when, what, which attempt."""
     verdict = Verdict(seed=1)
-    judge_person(verdict, person, state)
+    lines = notes or ((10.0, "began", "first"), (14.0, "scored", "first"))
+    judge_person(verdict, person, state, Journal(note(at, what, attempt) for at, what, attempt in lines))
     return verdict
+
+
+def note(at: float, what: str, attempt: str, worker: str = "worker-1") -> str:
+    return json.dumps({"at": at, "what": what, "attempt": attempt, "worker": worker, "job": JOB})
 
 
 def test_who_saw_one_end_that_is_the_jobs_is_content(person: Person) -> None:
@@ -52,7 +58,7 @@ def test_a_stream_that_tells_no_end_is_stuck(person: Person) -> None:
 
 
 def test_a_stream_that_told_another_result_is_a_lost_one(person: Person) -> None:
-    assert len(judged(person, {**COMPLETED, "result": {}}).lost) == 1
+    assert len(judged(person, {**COMPLETED, "result": {**RESULT, "status": "other"}}).lost) == 1
 
 
 def test_a_second_end_is_a_duplicate(person: Person) -> None:
@@ -74,17 +80,16 @@ def test_a_broker_that_was_killed_explains_no_upload_that_failed() -> None:
     assert len(verdict.unexplained) == 1
 
 
-def test_a_failed_job_is_explained_when_each_attempt_is(tmp_path: Path) -> None:
-    notes = [("a", 10.0, "worker-1"), ("b", 50.0, "worker-2")]
-    path = tmp_path / "journal"
-    path.write_text(
-        "".join(
-            json.dumps({"at": at, "worker": who, "job": "j", "what": "began", "attempt": name}) + "\n"
-            for name, at, who in notes
-        )
-    )
-    killed = [Wound("kill -9", who, at + 1, at + 2) for _, at, who in notes]
-    journal = Journal(path)
+def test_a_result_that_came_when_somebody_else_had_the_job_must_not_count(person: Person) -> None:
+    first = ((10.0, "began", "first"), (20.0, "scored", "first"))
+    assert judged(person, COMPLETED, *first, (25.0, "began", "second")).holds
+    assert not judged(person, COMPLETED, *first, (15.0, "began", "second")).holds
+
+
+def test_a_failed_job_is_explained_when_each_attempt_is() -> None:
+    attempts = [(10.0, "first", "worker-1"), (50.0, "second", "worker-2")]
+    journal = Journal(note(at, "began", attempt, worker) for at, attempt, worker in attempts)
+    killed = [Wound("kill -9", worker, at + 1, at + 2) for at, _, worker in attempts]
     assert journal.attempts == 2
-    assert journal.explain_failure("j", killed, patience=10.0)
-    assert not journal.explain_failure("j", killed[:1], patience=10.0)
+    assert journal.explain_failure(JOB, killed, patience=10.0)
+    assert not journal.explain_failure(JOB, killed[:1], patience=10.0)

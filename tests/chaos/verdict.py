@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -66,21 +65,29 @@ class Verdict:
 
 
 class Journal:
-    """What the workers wrote down of their attempts."""
+    """What the workers wrote down of their attempts, a line of JSON each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, lines: Iterable[str]) -> None:
         self._began: dict[str, list[tuple[str, float, str]]] = defaultdict(list)  # job -> attempt, when, worker
         self._crashed: set[str] = set()
-        for line in path.read_text().splitlines() if path.exists() else ():
+        self._scored: dict[str, float] = {}  # attempt -> when
+        for line in lines:
             note = json.loads(line)
             if note["what"] == "began":
                 self._began[note["job"]].append((note["attempt"], note["at"], note["worker"]))
             elif note["what"] == "crashed":
                 self._crashed.add(note["attempt"])
+            else:
+                self._scored[note["attempt"]] = note["at"]
 
     @property
     def attempts(self) -> int:
         return sum(map(len, self._began.values()))
+
+    def was_given_up(self, job_id: str, attempt: str) -> bool:
+        """Whether the job had gone to somebody else when this attempt at it was done: then its report must change nothing."""
+        (began,) = (at for name, at, _ in self._began[job_id] if name == attempt)
+        return any(began < at < self._scored[attempt] for _, at, _ in self._began[job_id])
 
     def explain_failure(self, job_id: str, wounds: Sequence[Wound], patience: float) -> bool:
         """Whether each attempt at the job crashed on purpose, or something that it needs was hurt while it ran."""
@@ -95,7 +102,7 @@ class Journal:
         )
 
 
-def judge_person(verdict: Verdict, person: Person, state: dict[str, Any]) -> None:
+def judge_person(verdict: Verdict, person: Person, state: dict[str, Any], journal: Journal) -> None:
     """What one person saw, against the job's state in the end."""
     who = f"{person.name} ({person.manner.value}, job {person.job_id})"
     if person.job_id is None:
@@ -117,6 +124,8 @@ def judge_person(verdict: Verdict, person: Person, state: dict[str, Any]) -> Non
     for fault in person.faults:
         kind = verdict.lost if "not found" in fault else verdict.duplicated
         kind.append(f"{who} {fault}")
+    if status == "completed" and journal.was_given_up(str(person.job_id), state["result"]["result"]["attempt"]):
+        verdict.unexplained.append(f"{who}: the result is of an attempt that was given up before it was done")
     verdict.completed += status == "completed"
     verdict.failed += status == "failed"
 
