@@ -6,10 +6,13 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from services.audio.batches import BatchService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
+from services.audio.tokens import TokenService
 from services.audio.uploads import UploadService
+from services.audio.webhooks import WebhookService
 
 
 def _jobs(request: Request) -> JobService:
@@ -25,6 +28,21 @@ def _uploads(request: Request) -> UploadService:
 def _scripts(request: Request) -> ScriptService:
     scripts: ScriptService = request.app.state.scripts
     return scripts
+
+
+def _tokens(request: Request) -> TokenService:
+    tokens: TokenService = request.app.state.tokens
+    return tokens
+
+
+def _batches(request: Request) -> BatchService:
+    batches: BatchService = request.app.state.batches
+    return batches
+
+
+def _webhooks(request: Request) -> WebhookService:
+    webhooks: WebhookService = request.app.state.webhooks
+    return webhooks
 
 
 def _settings(request: Request) -> AudioSettings:
@@ -51,5 +69,8 @@ def _client(request: Request, x_forwarded_for: Annotated[str, Header(include_in_
 Jobs = Annotated[JobService, Depends(_jobs)]
 Uploads = Annotated[UploadService, Depends(_uploads)]
 Scripts = Annotated[ScriptService, Depends(_scripts)]
+Tokens = Annotated[TokenService, Depends(_tokens)]
+Batches = Annotated[BatchService, Depends(_batches)]
+Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
 Client = Annotated[str, Depends(_client)]

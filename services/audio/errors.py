@@ -5,20 +5,32 @@
     ├── TokenNotFound             there is no such scene
     ├── JobNotFound               there is no such job, or it is somebody else's
     ├── JobBusy                   others change the job faster than this change gets its turn
+    ├── JobEnded                  it is too late to cancel the job
+    ├── NotToBeDoneOver           the job is open or has its result
+    ├── RecordingGone             the recording that is to be analysed again is no longer stored
     ├── CatalogUnavailable        the line or scene is not known here yet and the catalogue does not answer
     ├── MalformedUpload           the request is no complete multipart form
-    ├── FileMissing               the request has no field `file`
-    ├── EmptyUpload               the file has no bytes
+    ├── InvalidField              a field of the form cannot be taken as it is
+    │   ├── FieldMissing          the form has no such field
+    │   └── EmptyUpload           the file has no bytes
+    ├── BatchMismatch             a batch has more or fewer recordings than scenes
+    ├── BatchTooLong              more recordings at once than are taken
     ├── UploadTooLarge            more bytes than a recording may have
     ├── UnsupportedAudio          the first bytes are of no audio format that can be analysed
     ├── InvalidIdempotencyKey     not 1..200 printable ASCII characters
     ├── IdempotencyKeyReused      the key came before with another recording
+    ├── NoJobIds                  a question about jobs names none
+    ├── JobIdMissing              a result is posted for no job
+    ├── ResultTooLarge            a posted result has more bytes than are kept
+    ├── ResultUnreadable          a posted result is no JSON object
     ├── WebhookUnsigned           a result is posted without the ticket that came with the work
     ├── WebhookForged             its ticket is not ours, or for another job
     └── WebhookExpired            its ticket was valid until a moment that has passed
 
-FileMissing and EmptyUpload are answered as FastAPI answers a field that is not valid, because clients know that shape.
+InvalidField is answered as FastAPI answers a field that is not valid, because clients know that shape.
 """
+
+from typing import ClassVar
 
 from libs.common.errors import Forbidden, Kind, Unauthenticated, Unavailable, YouSyncError
 
@@ -60,6 +72,38 @@ class JobBusy(Unavailable):
         super().__init__("the job is being changed by many at once; try again")
 
 
+class JobEnded(YouSyncError):
+    """It is too late to cancel: the job has its result, or failed."""
+
+    kind = Kind.CONFLICT
+    code = "job_ended"
+
+    def __init__(self, state: str) -> None:
+        super().__init__("이미 끝난 분석은 취소할 수 없습니다.")
+        self.members = {"state": state}
+
+
+class NotToBeDoneOver(YouSyncError):
+    """The job is still open, or it has its result."""
+
+    kind = Kind.CONFLICT
+    code = "not_to_be_done_over"
+
+    def __init__(self, state: str) -> None:
+        super().__init__("실패하거나 취소된 분석만 다시 시작할 수 있습니다.")
+        self.members = {"state": state}
+
+
+class RecordingGone(YouSyncError):
+    """The recording that is to be analysed again is no longer stored."""
+
+    kind = Kind.NOT_FOUND
+    code = "recording_gone"
+
+    def __init__(self) -> None:
+        super().__init__("녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.")
+
+
 class CatalogUnavailable(Unavailable):
     """The line or scene is not known here yet, and the catalogue does not answer."""
 
@@ -76,24 +120,52 @@ class MalformedUpload(YouSyncError):
     code = "malformed_upload"
 
 
-class FileMissing(YouSyncError):
-    """The request has no field `file`."""
+class InvalidField(YouSyncError):
+    """The form's `field` cannot be taken as it is; `problem` names why, as FastAPI does."""
 
-    kind = Kind.INVALID
-    code = "file_missing"
+    kind = Kind.UNPROCESSABLE
+    code = "validation"
+    problem: ClassVar[str] = "value_error"
 
-    def __init__(self) -> None:
-        super().__init__("Field required")
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
 
 
-class EmptyUpload(YouSyncError):
+class FieldMissing(InvalidField):
+    """The form has no such field."""
+
+    problem = "missing"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field, "Field required")
+
+
+class EmptyUpload(InvalidField):
     """The file has no bytes."""
 
-    kind = Kind.INVALID
-    code = "empty_upload"
+    def __init__(self, field: str = "file") -> None:
+        super().__init__(field, "녹음 파일이 비어 있습니다. 다시 녹음해 주세요.")
 
-    def __init__(self) -> None:
-        super().__init__("녹음 파일이 비어 있습니다. 다시 녹음해 주세요.")
+
+class BatchMismatch(YouSyncError):
+    """A batch has more or fewer recordings than scenes."""
+
+    kind = Kind.INVALID
+    code = "batch_mismatch"
+
+    def __init__(self, files: int, tokens: int) -> None:
+        super().__init__(f"파일 개수({files})와 토큰 ID 개수({tokens})가 다릅니다.")
+
+
+class BatchTooLong(YouSyncError):
+    """More recordings at once than are taken."""
+
+    kind = Kind.TOO_LARGE
+    code = "batch_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"한 번에 최대 {limit}개의 파일을 올릴 수 있습니다.")
 
 
 class UploadTooLarge(YouSyncError):
@@ -161,3 +233,37 @@ class WebhookExpired(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("this ticket has expired; nobody waits for the result any more")
+
+
+class NoJobIds(YouSyncError):
+    """A question about jobs names none."""
+
+    code = "no_job_ids"
+
+    def __init__(self) -> None:
+        super().__init__("job_ids가 비어있습니다")
+
+
+class JobIdMissing(YouSyncError):
+    """A result is posted for no job."""
+
+    code = "job_id_missing"
+
+    def __init__(self) -> None:
+        super().__init__("job_id missing")
+
+
+class ResultTooLarge(YouSyncError):
+    """A posted result has more bytes than are kept."""
+
+    kind = Kind.TOO_LARGE
+    code = "result_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a result may have at most {limit} bytes")
+
+
+class ResultUnreadable(YouSyncError):
+    """A posted result is no JSON object."""
+
+    code = "result_unreadable"

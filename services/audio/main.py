@@ -18,7 +18,8 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.audio import worker
+from services.audio import token_endpoints, webhook_endpoints, worker
+from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.endpoints import internal_router, router
 from services.audio.metrics import SERVICE
@@ -26,9 +27,10 @@ from services.audio.orders import Orders
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
+from services.audio.tickets import WebhookSigner
 from services.audio.tokens import TokenService
 from services.audio.uploads import Patience, UploadService
-from services.audio.webhooks import WebhookSigner
+from services.audio.webhooks import WebhookService
 
 
 def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
@@ -43,11 +45,11 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     scripts = ScriptService(database, catalog)
     tokens = TokenService(database, catalog)
     uploads = UploadService(database, storage, _patience(settings))
-    webhooks = WebhookSigner(settings.webhook_secret, settings.webhook_base_url or settings.public_url)
+    signer = WebhookSigner(settings.webhook_secret, settings.webhook_base_url or settings.public_url)
     orders = Orders(
         database,
         storage,
-        webhooks,
+        signer,
         lease_seconds=settings.lease_seconds,
         reference_bucket=settings.reference_bucket,
     )
@@ -58,6 +60,9 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         settings.rules,
         max_result_bytes=settings.max_result_bytes,
     )
+
+    batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
+    webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -81,7 +86,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         if not bus.connected:
             raise BusUnavailable("not connected")
 
-    routers = [router, internal_router]
+    routers = [router, token_endpoints.router, webhook_endpoints.router, internal_router]
     if isinstance(storage, DiskStorage):
         routers.append(disk_objects_router(storage))
     app = create_app(
@@ -95,6 +100,9 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.scripts = scripts
     app.state.uploads = uploads
     app.state.jobs = jobs
+    app.state.tokens = tokens
+    app.state.batches = batches
+    app.state.webhooks = webhooks
     app.state.verifier = verifier_for(settings)
     return app
 

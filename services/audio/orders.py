@@ -10,7 +10,7 @@ from libs.common.storage.base import InvalidKey, Storage
 from services.audio import repository
 from services.audio.jobs import Job
 from services.audio.repository import Assignment
-from services.audio.webhooks import WebhookSigner
+from services.audio.tickets import WebhookSigner
 
 # A server that gets its work at the last moment still has to fetch the recording.
 URL_MARGIN = timedelta(minutes=2)

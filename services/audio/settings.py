@@ -25,6 +25,10 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     reference_bucket: str | None = None
     # bytes of a recording; five minutes of 44.1 kHz stereo WAV, and a line lasts seconds
     max_upload_bytes: int = Field(50 * 1024 * 1024, ge=1)
+    # bytes of all recordings of a batch; the gateway's limit must not be lower
+    max_batch_bytes: int = Field(200 * 1024 * 1024, ge=1)
+    # recordings in a batch; its answer waits for all of them
+    max_batch_files: int = Field(20, ge=1)
     # bytes of a result as JSON; the reference server's have about 60 KB
     max_result_bytes: int = Field(1_000_000, ge=1)
     # a running job that nothing was heard of for this long is given to another server; those report three times as often

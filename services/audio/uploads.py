@@ -4,14 +4,15 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from typing import Self
+from uuid import UUID, uuid4
 
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
-from libs.common.db import Database
+from libs.common.db import Database, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
 from services.audio import repository
 from services.audio.errors import EmptyUpload, IdempotencyKeyReused, InvalidIdempotencyKey, UnsupportedAudio
@@ -27,6 +28,60 @@ MAX_KEY_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What was recorded, and how soon its score is wanted."""
+
+    kind: JobKind
+    token_id: int
+    script_id: int | None
+    priority: Priority
+
+    @classmethod
+    def of_line(cls, line: Line) -> Self:
+        """A line, by somebody who waits for its score."""
+        return cls(JobKind.LINE, line.token_id, line.script_id, Priority.HIGH)
+
+    @classmethod
+    def of_scene(cls, token_id: int, priority: Priority) -> Self:
+        """A whole scene."""
+        return cls(JobKind.TOKEN, token_id, None, priority)
+
+    @property
+    def folder(self) -> str:
+        """Where its recordings of one uploader lie."""
+        return f"{self.token_id}/{'scene' if self.script_id is None else self.script_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """Who recorded. `client` is whose share of the servers it costs when nobody is signed in (see `deps.Client`)."""
+
+    user_id: int | None
+    client: str
+
+    @property
+    def folder(self) -> str:
+        """Where all of their recordings lie."""
+        return "takes/anonymous" if self.user_id is None else f"takes/{self.user_id}"
+
+    @property
+    def owner_key(self) -> str:
+        """Among whom the servers are shared fairly."""
+        return self.client if self.user_id is None else f"user:{self.user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecording:
+    """A recording in the object store that is nobody's take yet. `size` in bytes."""
+
+    id: UUID
+    object_key: str
+    media_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How long the jobs of uploaded takes may last, and how long an idempotency key is remembered."""
 
@@ -35,7 +90,7 @@ class Patience:
 
 
 class UploadService:
-    """The upload use case."""
+    """The upload use cases."""
 
     def __init__(
         self,
@@ -50,31 +105,26 @@ class UploadService:
         self._patience = patience
         self._clock = clock
 
-    async def accept(
-        self, line: Line, user_id: int | None, recording: AsyncIterator[bytes], key: str | None, *, client: str
-    ) -> str:
-        """Store a recording of `line` and begin its job; the job's id.
+    async def accept(self, target: Target, uploader: Uploader, recording: AsyncIterator[bytes], key: str | None) -> str:
+        """Store a recording of `target` and begin its job; the job's id.
 
-        A caller without sign-in shares the servers with others as `client` (see `deps.Client`).
-        With an idempotency `key` that the same user sent for the same line before, the first job's id. When anything
+        With an idempotency `key` that the same user sent for the same target before, the first job's id. When anything
         fails, what `recording` raises included, nothing is left behind. Raises EmptyUpload, UnsupportedAudio,
         InvalidIdempotencyKey, IdempotencyKeyReused.
         """
         if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
             raise InvalidIdempotencyKey
         began = time.perf_counter()
-        take = await self._store(line, user_id, recording)
-        job = self._job_of(take, client)
-        job_id = await self._commit(take, job, key)
-        if job_id != job.id:
-            await self._remove(take)
-            return job_id
-        UPLOADED_BYTES.labels(SERVICE).inc(take.size)
+        stored = await self.store(f"{uploader.folder}/{target.folder}", recording)
+        [job_id] = await self.begin([(stored, target)], uploader, key)
         UPLOAD_SECONDS.labels(SERVICE).observe(time.perf_counter() - began)
         return job_id
 
-    async def _store(self, line: Line, user_id: int | None, recording: AsyncIterator[bytes]) -> Take:
-        """Stream the recording to the object store, looking at its first bytes and hashing all of them on the way."""
+    async def store(self, folder: str, recording: AsyncIterator[bytes]) -> StoredRecording:
+        """Stream the recording to the object store, looking at its first bytes and hashing all of them on the way.
+
+        Its next way is `begin` or `discard`. Raises EmptyUpload, UnsupportedAudio.
+        """
         head = b""
         async for piece in recording:
             head += piece
@@ -94,68 +144,87 @@ class UploadService:
                 digest.update(piece)
                 yield piece
 
-        take_id = uuid4()
-        owner = "anonymous" if user_id is None else str(user_id)
-        object_key = f"takes/{owner}/{line.token_id}/{line.script_id}/{take_id}.{audio_type.extension}"
+        recording_id = uuid4()
+        object_key = f"{folder}/{recording_id}.{audio_type.extension}"
         stored = await self._storage.put(object_key, hashed(), media_type=audio_type.media_type)
-        return Take(
-            id=take_id,
-            user_id=user_id,
-            token_id=line.token_id,
-            script_id=line.script_id,
-            object_key=object_key,
-            media_type=audio_type.media_type,
-            size=stored.size,
-            sha256=digest.hexdigest(),
-            created_at=self._clock(),
-        )
+        return StoredRecording(recording_id, object_key, audio_type.media_type, stored.size, digest.hexdigest())
 
-    def _job_of(self, take: Take, client: str) -> Job:
-        return new_job(
-            kind=JobKind.LINE,
-            take_id=take.id,
-            user_id=take.user_id,
-            token_id=take.token_id,
-            script_id=take.script_id,
-            owner_key=client if take.user_id is None else f"user:{take.user_id}",
-            priority=Priority.HIGH,
-            lifetimes=self._patience.jobs,
-            now=take.created_at,
-        )
-
-    async def _commit(self, take: Take, job: Job, key: str | None) -> str:
-        """Take, job and event together; the id of the job that stands for this upload."""
+    async def begin(
+        self, recordings: Sequence[tuple[StoredRecording, Target]], uploader: Uploader, key: str | None = None
+    ) -> list[str]:
+        """Begin the jobs of stored recordings, of all or none, then these are discarded; the jobs' ids in their order."""
+        takes = [self._take(stored, target, uploader) for stored, target in recordings]
+        jobs = [self._job(take, target, uploader) for take, (_, target) in zip(takes, recordings, strict=True)]
         at_commit = False
         try:
             async with self._database.transaction() as tx:
-                if key is not None and not await repository.remember_upload(
-                    tx.connection,
-                    key,
-                    user_id=take.user_id,
-                    target=take.target,
-                    job_id=job.id,
-                    now=take.created_at,
-                    since=take.created_at - self._patience.key,
-                ):
-                    earlier = await repository.earlier_upload(tx.connection, key, user_id=take.user_id, target=take.target)
-                    if earlier is None or earlier[1] != take.sha256:
-                        raise IdempotencyKeyReused
-                    return earlier[0]
-                await repository.add(tx.connection, take, job)
-                tx.publish(audio_uploaded(take, job), subject=job_channel(job.id))
+                earlier = None if key is None else await self._earlier(tx, takes[0], jobs[0], key)
+                if earlier is None:
+                    for take, job in zip(takes, jobs, strict=True):
+                        await repository.add(tx.connection, take, job)
+                        tx.publish(audio_uploaded(take, job), subject=job_channel(job.id))
                 at_commit = True
         except BaseException:
             # A connection that breaks at the commit leaves open whether it happened: then the object stays, for a job
             # without its recording would be worse than a recording without a job.
             if at_commit:
-                log.error("the commit of an upload is in doubt", extra={"object_key": take.object_key})
+                log.error("the commit of an upload is in doubt", extra={"object_keys": [take.object_key for take in takes]})
             else:
-                await self._remove(take)
+                await self.discard(stored for stored, _ in recordings)
             raise
-        return job.id
+        if earlier is not None:
+            await self.discard(stored for stored, _ in recordings)
+            return [earlier]
+        UPLOADED_BYTES.labels(SERVICE).inc(sum(take.size for take in takes))
+        return [job.id for job in jobs]
 
-    async def _remove(self, take: Take) -> None:
-        try:
-            await asyncio.shield(self._storage.delete(take.object_key))
-        except StorageUnavailable:
-            log.error("a recording without a job is left in the object store", extra={"object_key": take.object_key})
+    async def discard(self, recordings: Iterable[StoredRecording]) -> None:
+        """Remove recordings that become no takes, also when nobody waits for that any more."""
+        for stored in recordings:
+            try:
+                await asyncio.shield(self._storage.delete(stored.object_key))
+            except StorageUnavailable:
+                log.error("a recording without a job is left in the object store", extra={"object_key": stored.object_key})
+
+    async def _earlier(self, tx: Transaction, take: Take, job: Job, key: str) -> str | None:
+        """The id of the job that an upload with this key began before; None when this one is the first."""
+        if await repository.remember_upload(
+            tx.connection,
+            key,
+            user_id=take.user_id,
+            target=take.target,
+            job_id=job.id,
+            now=take.created_at,
+            since=take.created_at - self._patience.key,
+        ):
+            return None
+        earlier = await repository.earlier_upload(tx.connection, key, user_id=take.user_id, target=take.target)
+        if earlier is None or earlier[1] != take.sha256:
+            raise IdempotencyKeyReused
+        return earlier[0]
+
+    def _take(self, stored: StoredRecording, target: Target, uploader: Uploader) -> Take:
+        return Take(
+            id=stored.id,
+            user_id=uploader.user_id,
+            token_id=target.token_id,
+            script_id=target.script_id,
+            object_key=stored.object_key,
+            media_type=stored.media_type,
+            size=stored.size,
+            sha256=stored.sha256,
+            created_at=self._clock(),
+        )
+
+    def _job(self, take: Take, target: Target, uploader: Uploader) -> Job:
+        return new_job(
+            kind=target.kind,
+            take_id=take.id,
+            user_id=take.user_id,
+            token_id=take.token_id,
+            script_id=take.script_id,
+            owner_key=uploader.owner_key,
+            priority=target.priority,
+            lifetimes=self._patience.jobs,
+            now=take.created_at,
+        )

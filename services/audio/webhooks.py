@@ -1,59 +1,73 @@
-"""Where analysis servers that only speak HTTP post their results: links for one job and one lease each."""
+"""Results that analysis servers post, which only speak HTTP: reports as any others."""
 
-import hashlib
-import hmac
-import math
-import re
-from datetime import datetime
-from typing import Final
-from urllib.parse import urlencode
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from libs.common.contracts.audio import JobKind
-from services.audio.errors import WebhookExpired, WebhookForged, WebhookUnsigned
-from services.audio.jobs import Job
+from libs.common.errors import YouSyncError
+from services.audio import texts
+from services.audio.errors import ResultTooLarge, ResultUnreadable
+from services.audio.jobs import Completed, Failed, Report
+from services.audio.metrics import REPORTS, SERVICE
+from services.audio.service import JobService
+from services.audio.tickets import WebhookSigner
 
-PATHS: Final = {
-    JobKind.LINE: "/api/scripts/webhook/analysis-complete",
-    JobKind.TOKEN: "/api/tokens/webhook/analysis-complete/",
-}
-# <lease>.<valid until, unix seconds>.<HMAC-SHA256 in hex>
-_TICKET = re.compile(r"([0-9a-f]{32})\.([0-9]{1,12})\.([0-9a-f]{64})", re.ASCII)
+FAILED: Final = ("error", "failed")  # what servers call it in `status`
 
 
-class WebhookSigner:
-    """Makes and checks the links. `base_url` is where an analysis server reaches the gateway.
+class WebhookService:
+    """The use case: what is posted is a report as any other. `max_bytes` of a body."""
 
-    A link holds the lease of its attempt, so what is posted to it counts exactly as long as a report of that attempt over the
-    queue would; it is a secret like the lease itself, and no log may hold it.
-    """
+    def __init__(
+        self,
+        jobs: JobService,
+        signer: WebhookSigner,
+        *,
+        max_bytes: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._jobs = jobs
+        self._signer = signer
+        self._max_bytes = max_bytes
+        self._clock = clock
 
-    def __init__(self, secret: bytes, base_url: str) -> None:
-        # A key of its own, so that nothing else that the secret signs can pass for a ticket.
-        self._key = hmac.digest(secret, b"yousync webhook key", hashlib.sha256)
-        self._base_url = base_url.rstrip("/")
+    async def receive(self, job_id: str, kind: JobKind, ticket: str, body: AsyncIterator[bytes]) -> str:
+        """Hear the report in `body`; what became of it, as `JobService.report` says. It is committed when this returns.
 
-    def url(self, job: Job) -> str:
-        """The link for the attempt that `job` was dispatched for, valid until the job's deadline."""
-        assert job.lease is not None
-        expires = str(math.ceil(job.deadline.timestamp()))
-        ticket = f"{job.lease}.{expires}.{self._signature(job.id, job.kind, job.lease, expires)}"
-        # The id comes first, as in the links that existing servers know.
-        return f"{self._base_url}{PATHS[job.kind]}?{urlencode({'job_id': job.id, 'ticket': ticket})}"
+        What is refused changes nothing and is counted. Raises WebhookUnsigned, WebhookForged, WebhookExpired before a byte of
+        the body is read, then ResultTooLarge, ResultUnreadable, and what `JobService.report` raises.
+        """
+        try:
+            lease = self._signer.lease_of(job_id, kind, ticket, now=self._clock())
+            report = _report(lease, kind, await self._whole(body))
+        except YouSyncError as error:
+            REPORTS.labels(SERVICE, "webhook", error.code).inc()
+            raise
+        return await self._jobs.report(job_id, "webhook", report)
 
-    def lease_of(self, job_id: str, kind: JobKind, ticket: str | None, *, now: datetime) -> str:
-        """The lease under which a post counts. Raises WebhookUnsigned, WebhookForged, WebhookExpired."""
-        if not ticket:
-            raise WebhookUnsigned
-        parts = _TICKET.fullmatch(ticket)
-        if parts is None:
-            raise WebhookForged
-        lease, expires, signature = parts.groups()
-        if not hmac.compare_digest(self._signature(job_id, kind, lease, expires), signature):
-            raise WebhookForged
-        if now.timestamp() > int(expires):
-            raise WebhookExpired
-        return lease
+    async def _whole(self, body: AsyncIterator[bytes]) -> bytes:
+        content = bytearray()
+        async for piece in body:
+            content += piece
+            if len(content) > self._max_bytes:
+                raise ResultTooLarge(self._max_bytes)
+        return bytes(content)
 
-    def _signature(self, job_id: str, kind: JobKind, lease: str, expires: str) -> str:
-        message = f"{kind.value}\n{job_id}\n{lease}\n{expires}"
-        return hmac.new(self._key, message.encode(), hashlib.sha256).hexdigest()
+
+def _report(lease: str, kind: JobKind, body: bytes) -> Report:
+    """What a server says by posting `body`. Its words about a failure are not for learners: they may name what is inside."""
+    try:
+        # Existing servers write NaN for what they could not measure; JSON has no such thing, and one value less is no loss.
+        posted = json.loads(body, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise ResultUnreadable("the body is not a JSON document") from error
+    if not isinstance(posted, dict):
+        raise ResultUnreadable("the body must be a JSON object")
+    result: dict[str, Any] = posted
+    if kind is JobKind.TOKEN and isinstance(posted.get("analysis_results"), dict):
+        result = posted["analysis_results"]
+    if posted.get("status") in FAILED or result.get("status") in FAILED:
+        return Failed(lease, "analysis_error", texts.GAVE_UP, temporary=True)
+    return Completed(lease, result)
