@@ -18,6 +18,7 @@ from yousync.dlq.commands import app as dlq
 from yousync.local.process import LocalServerError
 from yousync.options import Options
 from yousync.samples import load_catalog
+from yousync.topology.commands import app as topology
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog = typer.Typer(no_args_is_help=True, help="The catalogue: scenes, lines, words, actors.")
@@ -25,6 +26,7 @@ fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of it
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
+app.add_typer(topology, name="topology")
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
