@@ -7,8 +7,10 @@ YouSyncError
 └── Unavailable       something this call depends on is down for now
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 
 class Kind(StrEnum):
@@ -31,6 +33,7 @@ class YouSyncError(Exception):
 
     kind: ClassVar[Kind] = Kind.INVALID
     code: ClassVar[str] = "error"
+    members: Mapping[str, Any] = MappingProxyType({})  # what programs are told beside `code`
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -29,10 +29,10 @@ def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService)
 
     async def uploaded(event: AudioUploaded, message: Message) -> None:
         with log_context(job_id=event.job_id):
-            await jobs.dispatch(event.job_id, message)
+            await jobs.uploaded(message)
 
     async def started(event: AnalysisReportStarted, _: Message) -> None:
-        await report(event.job_id, "started", Started(event.lease))
+        await report(event.job_id, "started", Started(event.lease, event.worker))
 
     async def progressed(event: AnalysisReportProgressed, _: Message) -> None:
         await report(event.job_id, "progressed", Progressed(event.lease, event.progress, event.step))

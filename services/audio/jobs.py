@@ -2,9 +2,10 @@
 
     queued ──dispatch──> dispatched ──report──> running ──completed──> completed
       ^                      │                    │  │
-      └──── temporary failure, lease ran out ─────┘  └──permanent failure, deadline, attempts used up──> failed
+      ├─ nobody claimed it ──┘                    │  └──permanent failure, deadline, attempts used up──> failed
+      └──── temporary failure, lease ran out ─────┘
 
-(`cancelled` is the third end: on request, from any open state.)
+(`cancelled` is the third end: on request, from any open state. While it is queued a job also ages: one priority up.)
 
 A dispatch hands out a lease. Only reports that carry it count, so an analysis server that was given up cannot disturb
 the one that took over, and a message that is delivered twice finds nothing to change the second time.
@@ -24,7 +25,7 @@ class State(StrEnum):
     """Where a job stands."""
 
     QUEUED = "queued"  # to be dispatched at `dispatch_at`
-    DISPATCHED = "dispatched"  # in a work queue; the lease lasts as long as the job may
+    DISPATCHED = "dispatched"  # in a work queue; the lease runs out when nobody claims it there
     RUNNING = "running"  # an analysis server has it; the lease must be prolonged by reports
     COMPLETED = "completed"
     FAILED = "failed"
@@ -58,12 +59,13 @@ class Job:
     sequence: int = 1  # the upload is the first fact
     progress: int = texts.STORED_PROGRESS  # 0..100, never falls while the job is open
     message: str = texts.STORED
-    attempt: int = 0  # dispatches so far
+    attempt: int = 0  # dispatches so far, without those that nobody claimed
     lease: str | None = None  # fencing token of the current attempt
     worker: str | None = None  # who has it, or had it last, for operators
     lease_expires_at: datetime | None = None
     dispatch_at: datetime  # while queued: not to be dispatched earlier; it waits since then
     deadline: datetime
+    started_at: datetime | None = None  # of the current attempt, or the last one that was begun
     result: dict[str, Any] | None = None
     reason: str | None = None  # of a failure, a stable code for programs
     priority: Priority = Priority.HIGH
@@ -124,6 +126,8 @@ class Rules:
     """How patient the state machine is. Times are seconds."""
 
     lease_seconds: float = 30.0
+    claim_seconds: float = 120.0
+    ageing_seconds: float = 300.0
     max_attempts: int = 3
     # until attempt 2, 3..; the last one holds for all later ones
     retry_seconds: tuple[float, ...] = (0.0, 15.0)
@@ -142,9 +146,10 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The holder of the lease begins."""
+    """The holder of the lease begins. `worker` is who that is, for operators."""
 
     lease: str
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +185,19 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Age:
+    """The job has waited so long that it moves one priority up, where it gets this turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Nobody wants the job any more."""
 
 
 Report: TypeAlias = Started | Progressed | Completed | Failed
-JobEvent: TypeAlias = Dispatch | Report | Tick | Cancel
+JobEvent: TypeAlias = Dispatch | Report | Tick | Age | Cancel
 
 
 class Why(StrEnum):
@@ -210,16 +222,18 @@ def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | 
         return Ignored(Why.FINISHED)
     match event:
         case Dispatch(lease):
-            return _dispatch(job, lease, now)
+            return _dispatch(job, lease, now, rules)
         case Tick():
             return _time_passed(job, now, rules)
+        case Age(turn):
+            return _age(job, turn, now, rules)
         case Cancel():
             return _end(job, State.CANCELLED, texts.CANCELLED, now, reason="cancelled")
     if job.lease is None or event.lease != job.lease:
         return Ignored(Why.STALE_LEASE)
     match event:
-        case Started():
-            return Ignored(Why.DUPLICATE) if job.state is State.RUNNING else _run(job, now, rules)
+        case Started(worker=worker):
+            return Ignored(Why.DUPLICATE) if job.state is State.RUNNING else _run(job, worker, now, rules)
         case Progressed():
             return _progress(job, event, now, rules)
         case Completed(result=result):
@@ -230,7 +244,7 @@ def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | 
             return _end(job, State.FAILED, event.message, now, reason=event.reason)
 
 
-def _dispatch(job: Job, lease: str, now: datetime) -> Job | Ignored:
+def _dispatch(job: Job, lease: str, now: datetime, rules: Rules) -> Job | Ignored:
     if job.state is not State.QUEUED:
         return Ignored(Why.DUPLICATE)
     return _changed(
@@ -239,17 +253,19 @@ def _dispatch(job: Job, lease: str, now: datetime) -> Job | Ignored:
         state=State.DISPATCHED,
         attempt=job.attempt + 1,
         lease=lease,
-        lease_expires_at=job.deadline,  # it may wait in the queue that long; its holder shortens that by starting
+        lease_expires_at=min(now + timedelta(seconds=rules.claim_seconds), job.deadline),
         progress=max(job.progress, texts.DISPATCHED_PROGRESS),
         message=texts.DISPATCHED,
     )
 
 
-def _run(job: Job, now: datetime, rules: Rules) -> Job:
+def _run(job: Job, worker: str | None, now: datetime, rules: Rules) -> Job:
     return _told(
         job,
         now,
         state=State.RUNNING,
+        worker=worker,
+        started_at=now,
         lease_expires_at=now + timedelta(seconds=rules.lease_seconds),
         message=texts.RUNNING,
     )
@@ -266,6 +282,7 @@ def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
         job,
         now,
         state=State.RUNNING,
+        started_at=job.started_at if job.state is State.RUNNING else now,
         lease_expires_at=expires,
         progress=max(job.progress, progress),
         message=texts.step(report.step),
@@ -276,20 +293,36 @@ def _time_passed(job: Job, now: datetime, rules: Rules) -> Job | Ignored:
     if now >= job.deadline:
         return _end(job, State.FAILED, texts.TOO_LATE, now, reason="deadline")
     if job.lease_expires_at is not None and now >= job.lease_expires_at:
+        if job.state is State.DISPATCHED:  # no server's fault: it waited behind others, or there is no server
+            return _queue(replace(job, attempt=job.attempt - 1), now, due=now)
         return _try_again(job, "worker_lost", now, rules)
     return Ignored(Why.NOT_DUE)
+
+
+def _age(job: Job, turn: int, now: datetime, rules: Rules) -> Job | Ignored:
+    if job.state is not State.QUEUED or job.priority is Priority.HIGH:
+        return Ignored(Why.DUPLICATE)
+    if now < job.dispatch_at + timedelta(seconds=rules.ageing_seconds):
+        return Ignored(Why.NOT_DUE)
+    up = Priority.HIGH if job.priority is Priority.NORMAL else Priority.NORMAL
+    return _changed(job, now, priority=up, turn=turn, dispatch_at=now)
 
 
 def _try_again(job: Job, reason: str, now: datetime, rules: Rules) -> Job:
     if job.attempt >= rules.max_attempts:
         return _end(job, State.FAILED, texts.GAVE_UP, now, reason=reason)
+    return _queue(job, now, due=rules.retry_at(now, job.attempt))
+
+
+def _queue(job: Job, now: datetime, *, due: datetime) -> Job:
+    """It keeps its turn, and so is ahead of all that came later."""
     return _changed(
         job,
         now,
         state=State.QUEUED,
         lease=None,
         lease_expires_at=None,
-        dispatch_at=rules.retry_at(now, job.attempt),
+        dispatch_at=due,
         message=texts.DISPATCHED,
     )
 

@@ -21,6 +21,8 @@ from libs.common.web.internal import service_client
 from services.audio import token_endpoints, webhook_endpoints, worker
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
+from services.audio.changes import LastSeen
+from services.audio.dispatch import Dispatcher
 from services.audio.endpoints import internal_router, router
 from services.audio.metrics import SERVICE
 from services.audio.orders import Orders
@@ -28,6 +30,7 @@ from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
 from services.audio.tickets import WebhookSigner
+from services.audio.sweep import Sweeper
 from services.audio.tokens import TokenService
 from services.audio.uploads import Patience, UploadService
 from services.audio.webhooks import WebhookService
@@ -53,16 +56,26 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         lease_seconds=settings.lease_seconds,
         reference_bucket=settings.reference_bucket,
     )
+    seen = LastSeen()
+    dispatcher = Dispatcher(
+        database,
+        orders,
+        settings.rules,
+        seen,
+        unclaimed=settings.unclaimed,
+        sweep_seconds=settings.sweep_seconds,
+    )
     jobs = JobService(
         database,
         bus,
-        orders,
+        storage,
+        dispatcher,
         settings.rules,
+        settings.lifetimes,
+        seen,
         max_result_bytes=settings.max_result_bytes,
     )
-
-    batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
-    webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
+    sweeper = Sweeper(database, bus, dispatcher, settings.rules)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -70,7 +83,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             eventually(storage.start, what="connecting to the object store"),
             worker.hear_events(bus, jobs, scripts, tokens, start=owns_bus),
             relay.run(),
-            worker.sweep_overdue(bus, jobs, settings),
+            dispatcher.run(),
+            worker.sweep(bus, sweeper, settings),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
             watch_depths(bus, SERVICE),

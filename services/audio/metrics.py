@@ -21,3 +21,24 @@ UPLOAD_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 OVERDUE = Counter("yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"])
+AGED = Counter("yousync_audio_aged_jobs_total", "Jobs that waited so long that they moved one priority up", ["service"])
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+WAIT_SECONDS = Histogram(
+    "yousync_audio_wait_seconds",
+    "From the moment a job could be dispatched to its dispatch: what it waited for others",
+    ["service", "priority"],
+    buckets=_SECONDS,
+)
+CLAIM_SECONDS = Histogram(
+    "yousync_audio_claim_seconds",
+    "From the dispatch of a job to its claim by a server",
+    ["service", "priority"],
+    buckets=_SECONDS,
+)
+RUN_SECONDS = Histogram(
+    "yousync_audio_run_seconds",
+    "From the claim of a job to the end of that attempt, by the state that it led to",
+    ["service", "priority", "state"],
+    buckets=_SECONDS,
+)

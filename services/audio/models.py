@@ -75,6 +75,7 @@ JOBS = sa.Table(
     sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
     sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True)),
     sa.Column("result", sa.JSON(none_as_null=True)),
     sa.Column("reason", sa.Text),
     sa.Column("priority", sa.Text, nullable=False),
@@ -82,14 +83,28 @@ JOBS = sa.Table(
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),
 )
-# The sweeper and the gauges look at open jobs only: their cost must not grow with the finished ones.
-OPEN_JOBS = sa.Index("jobs_open", JOBS.c.state, postgresql_where=JOBS.c.finished_at.is_(None))
+# The dispatcher, the sweeper and the gauges look at open jobs only: their cost must not grow with the finished ones.
+# No index has a column that a running job's reports change, so that PostgreSQL updates its row without touching any (HOT).
+OPEN_JOBS = sa.Index("jobs_open", JOBS.c.state, JOBS.c.deadline, postgresql_where=JOBS.c.finished_at.is_(None))
+_QUEUED = JOBS.c.state == "queued"
 # Whose turn it is, per priority.
-WAITING_JOBS = sa.Index(
-    "jobs_waiting", JOBS.c.priority, JOBS.c.turn, JOBS.c.created_at, postgresql_where=JOBS.c.state == "queued"
-)
+WAITING_JOBS = sa.Index("jobs_waiting", JOBS.c.priority, JOBS.c.turn, JOBS.c.created_at, postgresql_where=_QUEUED)
+# The last turn that somebody has already.
+OWNERS_JOBS = sa.Index("jobs_of_owner", JOBS.c.owner_key, JOBS.c.priority, JOBS.c.turn, postgresql_where=_QUEUED)
+# Who has waited longest.
+AGEING_JOBS = sa.Index("jobs_ageing", JOBS.c.priority, JOBS.c.dispatch_at, postgresql_where=_QUEUED)
+# How long jobs took lately.
+COMPLETED_JOBS = sa.Index("jobs_completed", JOBS.c.finished_at, postgresql_where=JOBS.c.state == "completed")
 # A job is done over once: whoever asks again gets the same new one.
 RETRIED_JOBS = sa.Index("jobs_retry_of", JOBS.c.retry_of, unique=True, postgresql_where=JOBS.c.retry_of.is_not(None))
+
+# The turn of the job that was dispatched last, per priority; never falls.
+TURNS = sa.Table(
+    "turns",
+    METADATA,
+    sa.Column("priority", sa.Text, primary_key=True),
+    sa.Column("turn", sa.BigInteger, nullable=False),
+)
 
 # What happened to a job, one row per change, written with it: for people who ask why.
 JOB_LOG = sa.Table(

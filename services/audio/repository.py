@@ -1,4 +1,4 @@
-"""All SQL of this service. Functions take the connection of their caller's transaction; `save_job` is one of its own."""
+"""The SQL about lines, takes and uploads, on the connection of the caller's transaction. That about jobs: `job_repository`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -10,11 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.catalog import ScriptSnapshot, Word
-from libs.common.db import Database, Outgoing
-from libs.common.outbox.writer import Change
-from services.audio.jobs import Job, State
+from services.audio.job_repository import add_job
+from services.audio.jobs import Job
 from services.audio.models import JOBS, SCRIPTS, TAKES, TOKENS, UPLOAD_KEYS
 
 
@@ -67,21 +65,8 @@ class Assignment:
 # Statements of the hot path are built once: building one anew costs as much time as PostgreSQL needs to run it.
 _FIND_LINE = sa.select(SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted).where(SCRIPTS.c.id == sa.bindparam("script_id"))
 _ADD_TAKE = sa.insert(TAKES)
-_ADD_JOB = sa.insert(JOBS)
-_FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
-_LOCK_JOB = _FIND_JOB.with_for_update()
+_FIND_TAKE = sa.select(TAKES).where(TAKES.c.id == sa.bindparam("take_id"))
 _TAKE_FIELDS = tuple(field.name for field in fields(Take))
-_JOB_FIELDS = tuple(field.name for field in fields(Job))
-_CHANGING = (
-    *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
-    *("worker", "priority", "turn", "result", "reason", "updated_at", "finished_at"),
-)
-_SAVE_JOB = (
-    sa.update(JOBS)
-    .where(JOBS.c.id == sa.bindparam("job_id"), JOBS.c.version == sa.bindparam("seen_version"))
-    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
-)
-_CHANGE_JOB = Change(_SAVE_JOB)
 _OF_LINE = JOBS.c.script_id.is_not(None)
 _ASSIGNMENTS = (
     sa.select(
@@ -161,7 +146,7 @@ async def _upsert_script(
 async def add(connection: AsyncConnection, take: Take, job: Job) -> None:
     """Insert a take and its job."""
     await connection.execute(_ADD_TAKE, {name: getattr(take, name) for name in _TAKE_FIELDS})
-    await connection.execute(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS})
+    await add_job(connection, job)
 
 
 async def remember_upload(
@@ -205,60 +190,9 @@ async def forget_uploads(connection: AsyncConnection, *, before: datetime) -> No
     await connection.execute(sa.delete(UPLOAD_KEYS).where(UPLOAD_KEYS.c.created_at <= before))
 
 
-async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
-    """The job as it was committed last."""
-    row = (await connection.execute(_FIND_JOB, {"job_id": job_id})).mappings().first()
-    return None if row is None else _job(row)
-
-
-async def find_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
-    """Those of the jobs that there are."""
-    return [_job(row) for row in (await connection.execute(sa.select(JOBS).where(JOBS.c.id.in_(job_ids)))).mappings()]
-
-
-async def lock_job(connection: AsyncConnection, job_id: str) -> Job | None:
-    """The job, which nobody else can change until this transaction ends."""
-    row = (await connection.execute(_LOCK_JOB, {"job_id": job_id})).mappings().first()
-    return None if row is None else _job(row)
-
-
-async def lock_idle_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
-    """Those of the jobs that nobody else is changing at this moment, locked."""
-    chosen = sa.select(JOBS).where(JOBS.c.id.in_(job_ids)).with_for_update(skip_locked=True)
-    return [_job(row) for row in (await connection.execute(chosen)).mappings()]
-
-
-async def save_locked_job(connection: AsyncConnection, before: Job, after: Job) -> None:
-    """Write all that can change of a job that this transaction has locked."""
-    await connection.execute(_SAVE_JOB, _saved(before, after))
-
-
-async def save_job(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
-    """Commit a change of a job together with what the others hear of it, if it is still as it was `before`."""
-    return await database.change(_CHANGE_JOB, _saved(before, after), *outgoing)
-
-
-def _saved(before: Job, after: Job) -> dict[str, object]:
-    new = {f"new_{name}": getattr(after, name) for name in _CHANGING}
-    return {"job_id": before.id, "seen_version": before.version, **new}
-
-
-async def overdue_jobs(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:
-    """Ids of open jobs for which something is due by the clock, oldest first."""
-    due = (
-        sa.select(JOBS.c.id)
-        .where(
-            JOBS.c.finished_at.is_(None),
-            sa.or_(
-                JOBS.c.deadline <= now,
-                JOBS.c.lease_expires_at <= now,
-                sa.and_(JOBS.c.state == State.QUEUED, JOBS.c.dispatch_at <= now),
-            ),
-        )
-        .order_by(JOBS.c.created_at)
-        .limit(limit)
-    )
-    return list((await connection.execute(due)).scalars())
+async def find_take(connection: AsyncConnection, take_id: UUID) -> Take:
+    """The recording of a job."""
+    return Take(**(await connection.execute(_FIND_TAKE, {"take_id": take_id})).mappings().one())
 
 
 async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> dict[str, Assignment]:
@@ -292,20 +226,3 @@ async def _words_of_scenes(connection: AsyncConnection, token_ids: Collection[in
 
 def _words(stored: Iterable[dict[str, Any]]) -> tuple[Word, ...]:
     return tuple(map(Word.model_validate, stored))
-
-
-async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:
-    """How many jobs are in each of the states that are not an end."""
-    count = sa.select(JOBS.c.state, sa.func.count()).where(JOBS.c.finished_at.is_(None)).group_by(JOBS.c.state)
-    found = {State(state): number for state, number in await connection.execute(count)}
-    return {state: found.get(state, 0) for state in State if state.is_open}
-
-
-def _job(row: sa.RowMapping) -> Job:
-    columns: dict[str, Any] = {
-        **row,
-        "kind": JobKind(row["kind"]),
-        "state": State(row["state"]),
-        "priority": Priority(row["priority"]),
-    }
-    return Job(**columns)

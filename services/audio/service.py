@@ -1,59 +1,65 @@
-"""The use cases of analysis jobs: show, dispatch, hear reports, and move on what time has run out for.
+"""The use cases of analysis jobs: show, hear reports, cancel, do over.
 
-Every change goes through `transition` and is committed together with its event. Uploads are in `uploads`.
+Every change goes through `transition` and is committed together with its event. Uploads are in `uploads`, what waits for
+its turn in `dispatch`, what waits for time to pass in `sweep`.
 """
 
 import json
 import logging
 import re
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
-from libs.common.bus.base import Bus, BusUnavailable, Message
-from libs.common.contracts.audio import JobFact
-from libs.common.contracts.notifier import frame_of, job_channel
-from libs.common.db import Database, Outgoing, Transaction
-from libs.common.frames import send
+from libs.common.bus.base import Bus, Message
+from libs.common.contracts.audio import JobKind, Priority
+from libs.common.contracts.notifier import job_channel
+from libs.common.db import Database
+from libs.common.storage.base import ObjectNotFound, Storage
 from libs.common.web.auth import Principal
-from services.audio import repository, texts
-from services.audio.errors import JobBusy, JobNotFound
-from services.audio.facts import fact_of
+from services.audio import job_repository, repository, texts
+from services.audio.changes import Change, Clock, LastSeen, change_of, count, utc_now
+from services.audio.dispatch import Dispatcher
+from services.audio.errors import JobBusy, JobEnded, JobNotFound, NotToBeDoneOver, RecordingGone
+from services.audio.facts import audio_uploaded
+from services.audio.job_repository import Ahead
 from services.audio.jobs import (
+    Cancel,
     Completed,
-    Dispatch,
     Failed,
     Ignored,
     Job,
     JobEvent,
+    Lifetimes,
     Report,
     Rules,
+    Started,
     State,
-    Tick,
-    transition,
+    Why,
+    new_job,
 )
-from services.audio.metrics import FINISHED_JOBS, OPEN_JOBS, OVERDUE, REPORTS, SERVICE
-from services.audio.orders import Orders, Parcel
+from services.audio.metrics import OPEN_JOBS, REPORTS, SERVICE
+from services.audio.telling import send_ahead, stop_server
 
 log = logging.getLogger(__name__)
 
 # Of a line 32 hex digits, of a whole scene a UUID with dashes.
 JOB_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-SWEEP_BATCH = 100
 # Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
 LOOKS = 5
-REMEMBERED = 1_000  # more jobs than servers work on at a time; each is a few hundred bytes
+MAX_WORKER_LENGTH = 100  # characters of a server's name that are kept
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A job after an event, and what the others hear of it."""
+class Outlook:
+    """A job, where it stands in the queue, and which job does it over."""
 
     job: Job
-    outgoing: tuple[Outgoing, ...]
+    position: int | None  # 1 is the next; None when it does not wait
+    wait_seconds: float | None  # until a server takes it; None when it does not wait or nobody can tell
+    retried_as: str | None
+    max_attempts: int
 
 
 class JobService:
@@ -63,19 +69,24 @@ class JobService:
         self,
         database: Database,
         bus: Bus,
-        orders: Orders,
+        storage: Storage,
+        dispatcher: Dispatcher,
         rules: Rules,
+        lifetimes: Lifetimes,
+        seen: LastSeen,
         *,
         max_result_bytes: int,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._bus = bus
-        self._orders = orders
+        self._storage = storage
+        self._dispatcher = dispatcher
         self._rules = rules
+        self._lifetimes = lifetimes
+        self._seen = seen
         self._max_result_bytes = max_result_bytes
         self._clock = clock
-        self._left_as: dict[str, Job] = {}  # open jobs as this process' last report on them left them, oldest first
 
     async def visible(self, job_id: str, viewer: Principal | None, *, missing: str) -> Job:
         """The job for its owner, for an administrator, and for anybody when it has no owner.
@@ -91,13 +102,13 @@ class JobService:
         """Those of the jobs that `visible` would show, by id."""
         possible = [job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)]
         async with self._database.autocommit() as connection:
-            jobs = await repository.find_jobs(connection, possible)
+            jobs = await job_repository.find_jobs(connection, possible)
         return {job.id: job for job in jobs if _may_see(viewer, job)}
 
     async def waiting_and_running(self) -> tuple[int, int]:
         """How many jobs wait for an analysis server, and how many one works on."""
         async with self._database.autocommit() as connection:
-            counts = await repository.count_open_jobs(connection)
+            counts = await job_repository.count_open_jobs(connection)
         return counts[State.QUEUED] + counts[State.DISPATCHED], counts[State.RUNNING]
 
     async def find(self, job_id: str) -> Job | None:
@@ -105,143 +116,157 @@ class JobService:
         if not JOB_ID.fullmatch(job_id):
             return None
         async with self._database.autocommit() as connection:
-            return await repository.find_job(connection, job_id)
+            return await job_repository.find_job(connection, job_id)
 
-    async def dispatch(self, job_id: str, message: Message) -> None:
-        """Give the new job to the analysis servers; `message` said that it is there."""
-        parcel = (await self._orders.parcels([job_id])).get(job_id)
+    async def outlook(self, job_id: str, viewer: Principal | None, *, missing: str) -> Outlook:
+        """The job and what its owner has to expect. Raises JobNotFound as `visible` does."""
+        return await self._outlook(await self.visible(job_id, viewer, missing=missing))
+
+    async def uploaded(self, message: Message) -> None:
+        """A job waits for its turn, says `message`."""
+        self._dispatcher.wake()  # a hint: the job stands in the table since before the message was sent
         async with self._database.transaction() as tx:
-            if not await tx.first_time(message, "audio.dispatch"):
-                return
-            job = await repository.lock_job(tx.connection, job_id)
-            if job is None or parcel is None:
-                log.error("there is no job to dispatch", extra={"job_id": job_id})
-                return
-            await self._apply(tx, job, Dispatch(_new_lease()), parcel)
+            await tx.first_time(message, "audio.dispatch")
 
-    async def report(self, job_id: str, kind: str, report: Report) -> str:
+    async def report(self, job_id: str, kind: str, report: Report, *, by_holder: bool = True) -> str:
         """An analysis server claims something (`kind` names it in metrics). What does not fit the job changes nothing.
 
-        What became of it: `accepted`, `unknown_job`, or why nothing changed (`jobs.Why`).
+        `by_holder=False` when it comes by a way on which who holds the lease does not learn that it was accepted: then it
+        is told to stop if the report ends the attempt. Answers what became of the report: "accepted", or why it changed
+        nothing.
 
         No inbox row is needed for "once": a second delivery finds its lease gone or its change made. Nothing is locked, for
         a learner waits: one round trip if this process made the job's last change, else two, and two more whenever somebody
         else changes the job meanwhile.
         Raises JobBusy, DatabaseUnavailable.
         """
-        if not JOB_ID.fullmatch(job_id):
-            REPORTS.labels(SERVICE, kind, "unknown_job").inc()
-            return "unknown_job"
-        report = self._presentable(report)
-        may_go_out_again = isinstance(report, Failed) and report.temporary
-        parcel = (await self._orders.parcels([job_id])).get(job_id) if may_go_out_again else None
-        outcome = await self._hear(job_id, report, parcel)
+        outcome = "unknown_job"
+        if JOB_ID.fullmatch(job_id):
+            outcome = await self._hear(job_id, self._presentable(report), by_holder=by_holder)
         REPORTS.labels(SERVICE, kind, outcome).inc()
         if outcome != "accepted":
             log.info("a report changed nothing", extra={"job_id": job_id, "kind": kind, "outcome": outcome})
+        if outcome in (Why.STALE_LEASE, Why.FINISHED):
+            await stop_server(self._bus, report.lease)
         return outcome
 
-    async def _hear(self, job_id: str, report: Report, parcel: Parcel | None) -> str:
-        """What became of the report, as metrics name it."""
-        for _ in range(LOOKS):
-            remembered = self._left_as.pop(job_id, None)
-            job = remembered or await self.find(job_id)
-            if job is None:
-                return "unknown_job"
-            change = self._decide(job, report, parcel)
-            if isinstance(change, Ignored):
-                if remembered:
-                    continue  # what is remembered may be outdated: only what is committed refuses a report
-                return change.why.value
-            if await repository.save_job(self._database, job, change.job, change.outgoing):
-                _count(change.job)
-                self._remember(change.job)
-                await self._send_ahead(change)
-                return "accepted"
-        raise JobBusy
+    async def cancel(self, job_id: str, viewer: Principal | None, *, missing: str) -> Outlook:
+        """End an open job; nothing happens to one that is cancelled already.
 
-    def _remember(self, job: Job) -> None:
-        """What a report is written upon needs no reading when nobody changed it since; its version tells."""
-        if job.state.is_open:
-            self._left_as[job.id] = job
-            if len(self._left_as) > REMEMBERED:
-                del self._left_as[next(iter(self._left_as))]
-
-    async def _send_ahead(self, change: Change) -> None:
-        """Somebody waits live for what a report says: its frame goes out now that it is committed.
-
-        Notifier makes the same frame of the same fact some milliseconds later, and gateways know it by its sequence: so one
-        that gets lost here only comes later.
+        Raises JobNotFound as `visible` does, JobEnded, JobBusy, DatabaseUnavailable.
         """
-        for each in change.outgoing:
-            if isinstance(each.event, JobFact):
-                with suppress(BusUnavailable):
-                    await send(self._bus, frame_of(each.event))
+        await self.visible(job_id, viewer, missing=missing)
+        change = await self._change(job_id, Cancel())
+        if isinstance(change, Change):
+            await self._follow_up(change, by_holder=False)
+            return await self._outlook(change.after)
+        job = await self.find(job_id)
+        assert job is not None
+        if job.state is not State.CANCELLED:
+            raise JobEnded(job.state)
+        return await self._outlook(job)
 
-    async def sweep(self) -> None:
-        """Move on every job that something is due for by the clock. Any number of processes may do this at once."""
-        while True:
-            async with self._database.reading() as connection:
-                due = await repository.overdue_jobs(connection, self._clock(), SWEEP_BATCH)
-            if due:
-                await self._move_on(due)
-            if len(due) < SWEEP_BATCH:
-                return
+    async def retry(self, job_id: str, viewer: Principal | None, *, client: str, missing: str) -> tuple[Outlook, bool]:
+        """Begin a new job for the recording of one that ended without a result; and whether it is new.
+
+        Asked again, the job that was begun the first time. Raises JobNotFound as `visible` does, NotToBeDoneOver,
+        RecordingGone, StorageUnavailable, DatabaseUnavailable.
+        """
+        job = await self.visible(job_id, viewer, missing=missing)
+        if job.state not in (State.FAILED, State.CANCELLED):
+            raise NotToBeDoneOver(job.state)
+        async with self._database.autocommit() as connection:
+            earlier = await job_repository.find_retry(connection, job_id)
+            take = await repository.find_take(connection, job.take_id)
+        if earlier is None:
+            try:
+                await self._storage.stat(take.object_key)
+            except ObjectNotFound as error:
+                raise RecordingGone from error
+            again = new_job(
+                kind=job.kind,
+                take_id=take.id,
+                user_id=job.user_id,
+                token_id=job.token_id,
+                script_id=job.script_id,
+                owner_key=client if job.user_id is None else f"user:{job.user_id}",
+                priority=Priority.HIGH if job.kind is JobKind.LINE else Priority.NORMAL,
+                lifetimes=self._lifetimes,
+                now=self._clock(),
+                retry_of=job.id,
+            )
+            async with self._database.transaction() as tx:
+                if begun := await job_repository.add_job(tx.connection, again):
+                    tx.publish(audio_uploaded(take, again), subject=job_channel(again.id))
+            if begun:
+                return await self._outlook(again), True
+        async with self._database.autocommit() as connection:
+            earlier = earlier or await job_repository.find_retry(connection, job_id)
+        assert earlier is not None
+        done_over = await self.find(earlier)
+        assert done_over is not None
+        return await self._outlook(done_over), False
 
     async def measure(self) -> None:
         """Bring the gauge of open jobs up to date."""
         async with self._database.reading() as connection:
-            counts = await repository.count_open_jobs(connection)
+            counts = await job_repository.count_open_jobs(connection)
         for state, number in counts.items():
             OPEN_JOBS.labels(SERVICE, state.value).set(number)
 
-    async def _move_on(self, job_ids: Collection[str]) -> None:
-        parcels = await self._orders.parcels(job_ids)
-        moved = 0
-        async with self._database.transaction() as tx:
-            for job in await repository.lock_idle_jobs(tx.connection, job_ids):
-                now = self._clock()
-                waits = job.state is State.QUEUED and job.dispatch_at <= now < job.deadline
-                event = Dispatch(_new_lease()) if waits else Tick()
-                moved += await self._apply(tx, job, event, parcels[job.id]) is None
-        if moved:
-            OVERDUE.labels(SERVICE).inc(moved)
-            log.warning("time ran out for some jobs and they were moved on", extra={"jobs": moved})
-
-    async def _apply(self, tx: Transaction, job: Job, event: JobEvent, parcel: Parcel | None) -> Ignored | None:
-        """Change the locked `job`, write what follows from it into the same transaction; why not, if nothing changed."""
-        change = self._decide(job, event, parcel)
+    async def _hear(self, job_id: str, report: Report, *, by_holder: bool) -> str:
+        """What became of the report, as metrics name it."""
+        change = await self._change(job_id, report)
+        if change is None:
+            return "unknown_job"
         if isinstance(change, Ignored):
-            return change
-        await repository.save_locked_job(tx.connection, job, change.job)
-        for each in change.outgoing:
-            tx.publish(each.event, subject=each.subject, routing_key=each.routing_key)
-        _count(change.job)
-        return None
+            return change.why.value
+        await self._follow_up(change, by_holder=by_holder)
+        return "accepted"
 
-    def _decide(self, job: Job, event: JobEvent, parcel: Parcel | None) -> Change | Ignored:
-        """What `event` makes of `job`. With a `parcel` a job that may be dispatched now is."""
-        now = self._clock()
-        changed = transition(job, event, now, self._rules)
-        if isinstance(changed, Ignored):
-            return changed
-        if parcel is not None and changed.state is State.QUEUED and changed.dispatch_at <= now:
-            again = transition(changed, Dispatch(_new_lease()), now, self._rules)
-            assert isinstance(again, Job)
-            changed = again
-        outgoing = []
-        if parcel is not None and changed.state is State.DISPATCHED:
-            request = self._orders.request(changed, parcel)
-            # Its own ordering key: the facts of a job must not wait until a server has time for the job.
-            outgoing.append(Outgoing(request, f"work:{job.id}", f"{request.name}.{changed.priority.value}"))
-        fact = fact_of(job, changed)
-        if fact is not None:
-            outgoing.append(Outgoing(fact, job_channel(job.id)))
-        return Change(changed, tuple(outgoing))
+    async def _change(self, job_id: str, event: JobEvent) -> Change | Ignored | None:
+        """Commit what `event` makes of the job; why nothing, or None if there is no job. Raises JobBusy."""
+        for _ in range(LOOKS):
+            remembered = self._seen.take(job_id)
+            job = remembered or await self.find(job_id)
+            if job is None:
+                return None
+            change = change_of(job, event, self._clock(), self._rules)
+            if isinstance(change, Ignored):
+                if remembered:
+                    continue  # what is remembered may be outdated: only what is committed refuses an event
+                return change
+            if await job_repository.save_job(self._database, change.saved, change.facts):
+                self._seen.keep([change.after])
+                return change
+        raise JobBusy
+
+    async def _follow_up(self, change: Change, *, by_holder: bool) -> None:
+        """What can wait until the change is committed: the learner's frame first."""
+        count(change)
+        await send_ahead(self._bus, change)
+        if change.makes_room:
+            self._dispatcher.wake()
+            if change.after.state is State.QUEUED:
+                self._dispatcher.wake(after=(change.after.dispatch_at - self._clock()).total_seconds())
+        if change.given_up is not None and not by_holder:
+            await stop_server(self._bus, change.given_up)
+
+    async def _outlook(self, job: Job) -> Outlook:
+        position = wait = retried_as = None
+        async with self._database.autocommit() as connection:
+            if job.state in (State.QUEUED, State.DISPATCHED):
+                ahead = await job_repository.ahead_of(connection, job)
+                position, wait = ahead.same + 1, _wait(ahead, job.dispatch_at - self._clock())
+            elif not job.state.is_open:
+                retried_as = await job_repository.find_retry(connection, job.id)
+        return Outlook(job, position, wait, retried_as, self._rules.max_attempts)
 
     def _presentable(self, report: Report) -> Report:
         """The report without anything that the database or a learner's screen could not take."""
         match report:
+            case Started(lease, str(worker)):
+                return Started(lease, texts.cleaned(worker)[:MAX_WORKER_LENGTH])
             case Completed(lease, result) if not _is_storable(result, self._max_result_bytes):
                 return Failed(lease, "invalid_result", texts.GAVE_UP, temporary=False)
             case Failed(lease, reason, message, temporary):
@@ -249,13 +274,12 @@ class JobService:
         return report
 
 
-def _new_lease() -> str:
-    return uuid4().hex
-
-
-def _count(job: Job) -> None:
-    if not job.state.is_open:
-        FINISHED_JOBS.labels(SERVICE, job.state.value, job.reason or "").inc()
+def _wait(ahead: Ahead, until_due: timedelta) -> float | None:
+    """Seconds until a server is free, if those that work now go on as fast as lately."""
+    if ahead.running == 0 or ahead.run_seconds is None:
+        return None
+    turn = (ahead.same + ahead.higher + 1) * ahead.run_seconds / ahead.running
+    return round(max(turn, until_due.total_seconds()), 1)
 
 
 def _may_see(viewer: Principal | None, job: Job) -> bool:

@@ -39,6 +39,14 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     token_job_seconds: float = Field(1800.0, gt=0)
     # the same of a recording in a batch, which waits behind everything
     batch_job_seconds: float = Field(6 * 3600.0, gt=0)
+    # a request that no server claims within this goes back to its place in the queue; queues are kept so short that only
+    # the loss of all servers takes longer
+    claim_seconds: float = Field(120.0, gt=0)
+    # unclaimed requests of a priority that are in its work queue even when nothing runs: so many servers, or slots of one,
+    # begin at once after a rest, and each claim makes room for more
+    unclaimed: int = Field(4, ge=1)
+    # whoever waited this long moves one priority up: long for who waits live, short beside a batch's six hours
+    ageing_seconds: float = Field(300.0, gt=0)
     # a recording that three servers could not analyse will not be analysed by a fourth
     max_attempts: int = Field(3, ge=1)
     # before attempt 2, 3..: at once, for it was most likely the server; then after its crash loop had time to end
@@ -62,4 +70,4 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     @property
     def rules(self) -> Rules:
         """The state machine's part."""
-        return Rules(self.lease_seconds, self.max_attempts, self.retry_seconds)
+        return Rules(self.lease_seconds, self.claim_seconds, self.ageing_seconds, self.max_attempts, self.retry_seconds)

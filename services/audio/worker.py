@@ -14,6 +14,7 @@ from services.audio.handlers import event_router
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
+from services.audio.sweep import Sweeper
 from services.audio.tokens import TokenService
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, tokens
         await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
 
 
-async def sweep_overdue(bus: Bus, jobs: JobService, settings: AudioSettings) -> None:
+async def sweep(bus: Bus, sweeper: Sweeper, settings: AudioSettings) -> None:
     """Move on the jobs that time has run out for.
 
     Silence of an analysis server only counts while it could be heard: after a start, and after the broker was away, one
@@ -43,7 +44,7 @@ async def sweep_overdue(bus: Bus, jobs: JobService, settings: AudioSettings) -> 
         await asyncio.sleep(settings.lease_seconds)
         while bus.connected:
             try:
-                await jobs.sweep()
+                await sweeper.sweep()
             except Exception as error:
                 log.warning("the sweep failed and is tried again", extra={"error": repr(error)})
             await asyncio.sleep(settings.sweep_seconds)

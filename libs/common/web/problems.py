@@ -5,8 +5,9 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -36,8 +37,15 @@ STATUS = {
 }
 
 
-def problem(status: int, detail: Any, *, code: str | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A problem document as a response."""
+def problem(
+    status: int,
+    detail: Any,
+    *,
+    code: str | None = None,
+    members: Mapping[str, Any] = MappingProxyType({}),
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """A problem document as a response; `members` are what it says beyond the usual ones."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -46,7 +54,7 @@ def problem(status: int, detail: Any, *, code: str | None = None, headers: dict[
     }
     if code is not None:
         body["code"] = code
-    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse({**body, **members}, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -64,7 +72,7 @@ async def _expected(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.kind in (Kind.UNAVAILABLE, Kind.LIMITED):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return problem(STATUS[error.kind], error.detail, code=error.code, headers=headers)
+    return problem(STATUS[error.kind], error.detail, code=error.code, members=error.members, headers=headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

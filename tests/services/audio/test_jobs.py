@@ -1,5 +1,6 @@
 """The state machine, every state against every event."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -7,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.contracts.audio import JobKind
+from libs.common.contracts.audio import JobKind, Priority
 from services.audio import texts
 from services.audio.facts import fact_of
 from services.audio.jobs import (
+    Age,
     Cancel,
     Completed,
     Dispatch,
@@ -18,28 +20,32 @@ from services.audio.jobs import (
     Ignored,
     Job,
     JobEvent,
+    Lifetimes,
     Progressed,
     Rules,
     Started,
     State,
     Tick,
     Why,
+    new_job,
     transition,
 )
+from services.audio.service import JOB_ID
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-RULES = Rules(lease_seconds=30, max_attempts=3, retry_seconds=(0, 15))
+RULES = Rules(lease_seconds=30, claim_seconds=120, ageing_seconds=60, max_attempts=3, retry_seconds=(0, 15))
 LEASE = "the lease of this attempt"
 RESULT = {"status": "success"}
 
 EVENTS: dict[str, JobEvent] = {
     "dispatch": Dispatch("a new lease"),
-    "started": Started(LEASE),
+    "started": Started(LEASE, "worker 1"),
     "progressed": Progressed(LEASE, 50, "align"),
     "completed": Completed(LEASE, RESULT),
     "failed for now": Failed(LEASE, "scoring_timed_out", "x", temporary=True),
     "failed for good": Failed(LEASE, "audio_unreadable", "못 읽습니다", temporary=False),
     "tick": Tick(),
+    "age": Age(5),
     "cancel": Cancel(),
 }
 
@@ -47,13 +53,13 @@ D, R, Q, C, F, X = State.DISPATCHED, State.RUNNING, State.QUEUED, State.COMPLETE
 DUPLICATE, STALE, FINISHED, NOT_DUE = Why.DUPLICATE, Why.STALE_LEASE, Why.FINISHED, Why.NOT_DUE
 
 TABLE: dict[State, tuple[State | Why, ...]] = {
-    #  dispatch   started    progressed completed failed now good      tick      cancel
-    Q: (D, STALE, STALE, STALE, STALE, STALE, NOT_DUE, X),
-    D: (DUPLICATE, R, R, C, Q, F, NOT_DUE, X),
-    R: (DUPLICATE, DUPLICATE, R, C, Q, F, NOT_DUE, X),
-    C: (FINISHED,) * 8,
-    F: (FINISHED,) * 8,
-    X: (FINISHED,) * 8,
+    #  dispatch   started    progressed completed failed now good      tick     age      cancel
+    Q: (D, STALE, STALE, STALE, STALE, STALE, NOT_DUE, NOT_DUE, X),
+    D: (DUPLICATE, R, R, C, Q, F, NOT_DUE, DUPLICATE, X),
+    R: (DUPLICATE, DUPLICATE, R, C, Q, F, NOT_DUE, DUPLICATE, X),
+    C: (FINISHED,) * 9,
+    F: (FINISHED,) * 9,
+    X: (FINISHED,) * 9,
 }
 
 
@@ -66,13 +72,14 @@ def job(state: State = State.QUEUED, *, attempt: int = 1) -> Job:
         user_id=1,
         token_id=3,
         script_id=7,
-        dispatch_at=NOW + timedelta(seconds=60),
+        priority=Priority.NORMAL,
+        dispatch_at=NOW,
         deadline=NOW + timedelta(seconds=600),
         created_at=NOW,
         updated_at=NOW,
     )
     if state in (State.DISPATCHED, State.RUNNING):
-        expires = fresh.deadline if state is State.DISPATCHED else NOW + timedelta(seconds=30)
+        expires = NOW + timedelta(seconds=120 if state is State.DISPATCHED else 30)
         return replace(fresh, state=state, attempt=attempt, lease=LEASE, lease_expires_at=expires, progress=70)
     return replace(fresh, state=state, finished_at=None if state.is_open else NOW)
 
@@ -108,10 +115,47 @@ def test_a_report_with_another_lease_changes_nothing(state: State, name: str) ->
     assert transition(given_to_somebody_else, EVENTS[name], NOW, RULES) == Ignored(Why.STALE_LEASE)
 
 
-def test_a_dispatch_hands_out_a_lease_until_the_deadline() -> None:
+def test_a_dispatch_hands_out_a_lease_that_has_to_be_claimed_in_time() -> None:
     sent = after(job(), Dispatch("fresh"))
-    assert (sent.lease, sent.lease_expires_at, sent.attempt) == ("fresh", sent.deadline, 1)
+    assert (sent.lease, sent.lease_expires_at, sent.attempt) == ("fresh", NOW + timedelta(seconds=120), 1)
     assert (sent.progress, sent.message) == (70, "분석 서버 호출")
+
+
+def test_no_lease_outlives_the_deadline() -> None:
+    late = replace(job(), deadline=NOW + timedelta(seconds=7))
+    assert after(late, Dispatch("fresh")).lease_expires_at == late.deadline
+
+
+def test_a_request_that_nobody_claimed_is_queued_again_and_costs_no_attempt() -> None:
+    sent = replace(after(job(), Dispatch("fresh")), turn=4)
+    later = NOW + timedelta(seconds=120)
+    again = after(sent, Tick(), later)
+    assert (again.state, again.lease, again.attempt, again.turn, again.dispatch_at) == (State.QUEUED, None, 0, 4, later)
+    assert after(again, Dispatch("fresher"), later).attempt == 1
+
+
+def test_who_waited_long_enough_moves_one_priority_up_and_waits_anew() -> None:
+    normal = job()
+    a_minute = NOW + timedelta(seconds=60)
+    aged = after(replace(normal, priority=Priority.LOW), Age(5), a_minute)
+    assert (aged.priority, aged.turn, aged.state, aged.sequence) == (Priority.NORMAL, 5, State.QUEUED, normal.sequence)
+    assert transition(aged, Age(6), a_minute + timedelta(seconds=59), RULES) == Ignored(Why.NOT_DUE)
+    assert after(aged, Age(6), a_minute + timedelta(seconds=60)).priority is Priority.HIGH
+
+
+def test_there_is_nothing_above_high() -> None:
+    assert transition(replace(job(), priority=Priority.HIGH), Age(5), NOW + timedelta(hours=1), RULES) == Ignored(Why.DUPLICATE)
+
+
+def test_a_start_says_who_and_when_and_progress_leaves_it_so() -> None:
+    running = after(job(State.DISPATCHED), EVENTS["started"])
+    assert (running.worker, running.started_at) == ("worker 1", NOW)
+    later = after(running, Progressed(LEASE, 50), NOW + timedelta(seconds=5))
+    assert (later.worker, later.started_at) == ("worker 1", NOW)
+
+
+def test_progress_that_overtakes_the_start_begins_the_run() -> None:
+    assert after(job(State.DISPATCHED), Progressed(LEASE, 50)).started_at == NOW
 
 
 def test_the_start_shortens_the_lease_to_what_a_running_job_gets() -> None:
@@ -175,6 +219,31 @@ def test_progress_does_not_fall_when_a_job_is_tried_again() -> None:
 def test_the_third_expired_lease_ends_the_job() -> None:
     ended = after(job(State.RUNNING, attempt=3), Tick(), NOW + timedelta(seconds=30))
     assert (ended.state, ended.reason, ended.message) == (State.FAILED, "worker_lost", texts.GAVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority", "minutes", "form"),
+    [
+        (JobKind.LINE, Priority.HIGH, 10, "[0-9a-f]{32}"),
+        (JobKind.TOKEN, Priority.NORMAL, 30, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+        (JobKind.TOKEN, Priority.LOW, 360, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    ],
+)
+def test_a_new_job_has_the_id_and_the_time_of_its_kind(kind: JobKind, priority: Priority, minutes: int, form: str) -> None:
+    new = new_job(
+        kind=kind,
+        take_id=uuid4(),
+        user_id=1,
+        token_id=3,
+        script_id=None,
+        owner_key="user:1",
+        priority=priority,
+        lifetimes=Lifetimes(),
+        now=NOW,
+    )
+    assert re.fullmatch(form, new.id)
+    assert JOB_ID.fullmatch(new.id)
+    assert new.deadline == NOW + timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.DISPATCHED, State.RUNNING])

@@ -23,15 +23,15 @@ from libs.common.contracts.audio import (
     AnalysisStarted,
     AudioUploaded,
     JobFact,
-    JobKind,
     Priority,
 )
 from libs.common.contracts.catalog import ScriptDeleted
 from libs.common.contracts.notifier import HEARD, Frame, Stored, frame_of, job_channel, partition_of
 from libs.common.db import Database, Outgoing
-from services.audio import repository, texts
+from services.audio import job_repository, texts
 from services.audio.errors import JobBusy
-from services.audio.jobs import Job, Started
+from services.audio.job_repository import Saved
+from services.audio.jobs import Started
 from services.audio.service import LOOKS
 from tests.services.audio.house import House, Open, bearer, script, wav
 
@@ -100,23 +100,6 @@ async def test_a_second_delivery_of_the_upload_dispatches_nothing(house: House) 
     await house.tell(script())
     assert len(house.work.events) == 1
     assert (await house.rows("SELECT lease FROM jobs"))[0].lease == work.lease
-
-
-async def test_an_upload_event_of_an_unknown_job_changes_nothing(house: House) -> None:
-    fact = AudioUploaded(
-        job_id="0" * 32,
-        sequence=1,
-        kind=JobKind.LINE,
-        take_id="x",
-        token_id=3,
-        script_id=7,
-        user_id=None,
-        size=1,
-        media_type="audio/wav",
-    )
-    await house.tell(fact)
-    assert house.work.events == []
-    assert await house.bus.dead_letters("audio") == []
 
 
 async def test_a_line_that_is_deleted_meanwhile_is_analysed_all_the_same(open_house: Open) -> None:
@@ -261,15 +244,15 @@ async def test_a_job_that_somebody_changed_between_look_and_change_is_looked_at_
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = await house.dispatched()
-    save, saves = repository.save_job, []
+    save, saves = job_repository.save_job, []
 
-    async def overtaken_once(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
-        saves.append(before.version)
+    async def overtaken_once(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
+        saves.append(saved[0].version)
         if len(saves) == 1:
             await house.jobs.report(work.job_id, "started", Started(work.lease))
-        return await save(database, before, after, outgoing)
+        return await save(database, saved, outgoing)
 
-    monkeypatch.setattr(repository, "save_job", overtaken_once)
+    monkeypatch.setattr(job_repository, "save_job", overtaken_once)
     await house.tell(completed(work))
     await house.facts.until(AnalysisCompleted)
     assert [(fact.name, fact.sequence) for fact in house.facts.of(JobFact)] == [
@@ -283,14 +266,14 @@ async def test_a_report_on_a_job_that_changes_all_the_time_is_left_to_the_bus_an
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = await house.dispatched()
-    save, saves = repository.save_job, 0
+    save, saves = job_repository.save_job, 0
 
-    async def overtaken(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
+    async def overtaken(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
         nonlocal saves
         saves += 1
-        return saves > LOOKS and await save(database, before, after, outgoing)
+        return saves > LOOKS and await save(database, saved, outgoing)
 
-    monkeypatch.setattr(repository, "save_job", overtaken)
+    monkeypatch.setattr(job_repository, "save_job", overtaken)
     with pytest.raises(JobBusy):
         await house.jobs.report(work.job_id, "started", Started(work.lease))
     assert JobBusy().retryable
@@ -398,27 +381,6 @@ async def test_a_job_that_nobody_takes_fails_at_its_deadline(open_house: Open) -
         state = await ends(house, work.job_id, "failed")
         assert (state["progress"], state["message"]) == (0, texts.TOO_LATE)
         assert (await house.facts.until(AnalysisFailed)).reason == "deadline"
-
-
-async def test_a_job_whose_event_got_lost_is_dispatched_by_the_sweeper(open_house: Open) -> None:
-    async with open_house(lease_seconds=0.05) as house:
-        await house.dispatched()
-        # as if the event had never been handled
-        await house.rows("UPDATE jobs SET state = 'queued', attempt = 0, lease = NULL, lease_expires_at = NULL")
-        await house.rows("UPDATE jobs SET dispatch_at = now() - interval '1 second'")
-        assert (await house.work.until(AnalysisRequested, 2)).attempt == 1
-
-
-async def test_two_sweepers_at_once_move_a_job_on_once(open_house: Open) -> None:
-    async with open_house() as house:
-        works = [await house.dispatched() for _ in range(5)]
-        for work in works:
-            await house.tell(started(work))
-        await house.rows("UPDATE jobs SET lease_expires_at = now() - interval '1 second'")
-        await asyncio.gather(*(house.jobs.sweep() for _ in range(4)))
-        await house.work.until(AnalysisRequested, 10)
-        attempts = await house.rows("SELECT attempt FROM jobs")
-        assert [row.attempt for row in attempts] == [2] * 5
 
 
 async def test_reports_that_waited_while_the_service_was_down_are_heard_before_leases_are_judged(open_house: Open) -> None:
