@@ -33,6 +33,7 @@ class Fate:
     where: Where
     text: str
     trouble: bool
+    at: datetime | None = None  # when it was handled
 
 
 def fates(found: Gathered, message: Sent) -> list[Fate]:
@@ -55,7 +56,7 @@ def since(found: Gathered, moment: datetime) -> str:
 def _fate(found: Gathered, message: Sent, queue: Queue) -> Fate:
     out = message.created_at if found.in_memory else message.sent_at
     if (done := _handled_at(found, message, queue)) is not None:
-        return Fate(message, queue, Where.HANDLED, _handled(done, out or message.created_at, queue), False)
+        return Fate(message, queue, Where.HANDLED, _handled(done, message, queue), False, done.at)
     if out is None:
         late = found.now - message.created_at > PATIENCE
         return Fate(message, queue, Where.UNSENT, f"unsent for {since(found, message.created_at)}", late)
@@ -98,11 +99,16 @@ def _handled_at(found: Gathered, message: Sent, queue: Queue) -> _Done | None:
     return max(handled, key=lambda done: done.at, default=None)
 
 
-def _handled(done: _Done, out: datetime, queue: Queue) -> str:
+def _handled(done: _Done, message: Sent, queue: Queue) -> str:
+    """Since it was sent. It is noted as sent, with others, only after the broker has it: a fast handler may be first."""
+    if message.sent_at is not None and message.sent_at <= done.at:
+        took = f"after {how_long(done.at - message.sent_at)}"
+    else:
+        took = f"within {how_long(done.at - message.created_at)}"
     if queue.service == "analysis":
-        return f"in {queue.name} for {how_long(done.at - out)}"
+        return f"taken from {queue.name} {took}"
     retried = f" at attempt {done.attempt}" if done.attempt > 1 else ""
-    return f"{queue.service} handled it after {how_long(done.at - out)}{retried}"
+    return f"{queue.service} handled it {took}{retried}"
 
 
 def _attempts(number: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from yousync.trace.fate import fates, since
+from yousync.trace.fate import Where, fates, since
 from yousync.trace.gather import Gathered, Row, Sent
 from yousync.trace.verdict import verdict
 from yousync.trace.words import REASONS, STATES, how_long, size
@@ -182,15 +182,11 @@ def _messages(found: Gathered, sent: list[Sent]) -> list[Node]:
 def _message(found: Gathered, message: Sent) -> Node:
     whole = fates(found, message)
     frame = next((frame for frame in found.frames if frame["sequence"] == message.body.get("sequence")), None)
-    if message.sent_at is None and not found.in_memory:
+    parts = [fate.text for fate in whole]
+    if message.sent_at is None and all(fate.where is Where.UNSENT for fate in whole):
         parts = [f"in audio's outbox for {since(found, message.created_at)}"]
-    else:
-        out = (
-            []
-            if found.in_memory or message.sent_at is None
-            else [f"out after {how_long(message.sent_at - message.created_at)}"]
-        )
-        parts = [*out, *(fate.text for fate in whole)]
+    elif message.sent_at is not None and all(fate.at is None or message.sent_at <= fate.at for fate in whole):
+        parts.insert(0, f"out after {how_long(message.sent_at - message.created_at)}")
     if frame is not None:
         parts.append(f"{'final ' if frame['final'] else ''}frame {frame['sequence']} stored")
     return Node(f"{message.type}: {'; '.join(parts)}", message.created_at, any(fate.trouble for fate in whole))

@@ -106,13 +106,13 @@ def test_a_job_that_was_tried_twice_reads_like_a_story() -> None:
         "accepted: the job is committed together with its take",
         "  audio.uploaded: out after 4 ms; audio handled it after 6 ms; notifier handled it after 8 ms; frame 1 stored",
         "attempt 1, lease aaaaaaaa",
-        "  analysis.requested: out after 5 ms; in analysis.work.high for 985 ms",
+        "  analysis.requested: out after 5 ms; taken from analysis.work.high after 985 ms",
         "  host-1 took it up",
         "    analysis.started: out after 2 ms; notifier handled it after 5 ms; frame 2 stored",
         "  told its progress twice within 1.0 s, shown as up to 90 %",
         "  time ran out (nothing was heard of the analysis server until its lease ran out); it is to be tried again",
         "attempt 2, lease bbbbbbbb",
-        "  analysis.requested: out after 1 ms; in analysis.work.high for 999 ms",
+        "  analysis.requested: out after 1 ms; taken from analysis.work.high after 999 ms",
         "  host-2 took it up",
         "  host-2 reported the result, which is committed: completed",
         "    analysis.completed: out after 1 ms; notifier handled it after 5 ms; final frame 5 stored",
@@ -268,11 +268,17 @@ def test_a_job_that_needs_nobody_is_not_called_stuck(now: float, parts: dict[str
     assert not story.stuck
 
 
+def test_a_handler_may_be_faster_than_the_note_that_a_message_was_sent() -> None:
+    slow = sent("audio.uploaded", 0, 0.05, sequence=1)
+    story = tell(gathered(1, sent=[slow], handled={slow.id: UPLOAD_HANDLED[UPLOADED.id]}))
+    assert "  audio.uploaded: audio handled it within 10 ms; notifier handled it within 12 ms" in lines(story.nodes)
+
+
 def test_with_queues_in_memory_a_message_is_out_when_all_have_handled_it() -> None:
     message = sent("audio.uploaded", 0, None, sequence=1)
     handled = {message.id: [Handled("audio", "audio.dispatch", 1, at(0.01))]}
     story = tell(gathered(60, sent=[message], handled=handled, broker=None, in_memory=True))
-    assert "  audio.uploaded: audio handled it after 10 ms; waits in notifier.events for 1 min 0 s" in lines(story.nodes)
+    assert "  audio.uploaded: audio handled it within 10 ms; waits in notifier.events for 1 min 0 s" in lines(story.nodes)
     assert story.verdict == (
         "stuck: notifier has not handled audio.uploaded since 2026-11-23 10:00:00 UTC; "
         "the queues are in the platform's memory: is it still running?"
