@@ -40,6 +40,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         upstreams,
         {
             BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
+            BodySize.BATCH: settings.max_batch_bytes + FORM_BYTES,
             BodySize.IMPORT: settings.max_import_bytes,
             BodySize.SMALL: settings.max_body_bytes,
         },

@@ -21,6 +21,7 @@ class BodySize(StrEnum):
     """How large a body may be."""
 
     UPLOAD = "upload"
+    BATCH = "batch"
     IMPORT = "import"
     SMALL = "small"
 
@@ -50,6 +51,12 @@ ROUTES: tuple[Route, ...] = (
     _exact("/api/scripts/{script_id}/upload-audio", Service.AUDIO, BodySize.UPLOAD),
     _exact("/api/scripts/analysis-result/{job_id}", Service.AUDIO),
     _exact("/api/tokens/analysis-result/{job_id}", Service.AUDIO),
+    _exact("/api/tokens/{token_id}/upload-audio", Service.AUDIO, BodySize.UPLOAD),
+    _exact("/api/tokens/batch-upload", Service.AUDIO, BodySize.BATCH),
+    _exact("/api/tokens/batch-progress", Service.AUDIO),
+    _exact("/api/tokens/queue/status", Service.AUDIO),
+    _exact("/api/scripts/webhook/analysis-complete", Service.AUDIO),
+    _exact("/api/tokens/webhook/analysis-complete", Service.AUDIO),
     _below("/objects", Service.AUDIO, BodySize.UPLOAD),
     _exact("/api/catalog/import", Service.CATALOG, BodySize.IMPORT),
     _below("/api/auth", Service.AUTH),

@@ -46,6 +46,7 @@ class GatewaySettings(BusSettings, InternalSettings):
 
     # Bytes that a request's body may have. `audio` enforces the exact size of a recording; here form data is counted in.
     max_upload_bytes: int = Field(50 * MIB, ge=1)
+    max_batch_bytes: int = Field(200 * MIB, ge=1)
     max_import_bytes: int = Field(64 * MIB, ge=1)
     max_body_bytes: int = Field(1 * MIB, ge=1)
     # seconds of silence after which a service counts as hanging; synthesis, the slowest answer, stays well below

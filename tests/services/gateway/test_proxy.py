@@ -102,6 +102,8 @@ async def test_a_slow_reader_holds_the_service_back(gateway: httpx.AsyncClient, 
     [
         ("/api/auth/google-login", 1000),
         (UPLOAD, 2000 + 64 * 1024),
+        ("/api/tokens/1/upload-audio/", 2000 + 64 * 1024),
+        ("/api/tokens/batch-upload/", 4000 + 64 * 1024),
         ("/api/catalog/import", 3000),
         ("/objects/x", 2000 + 64 * 1024),
     ],
@@ -111,7 +113,7 @@ async def test_a_body_may_be_as_large_as_its_route_takes(
 ) -> None:
     for fake in fakes.values():
         fake.app = echo
-    gateway = await new_gateway(max_body_bytes=1000, max_upload_bytes=2000, max_import_bytes=3000)
+    gateway = await new_gateway(max_body_bytes=1000, max_upload_bytes=2000, max_import_bytes=3000, max_batch_bytes=4000)
 
     async def pieces(size: int) -> AsyncIterator[bytes]:
         yield b"x" * size

@@ -1,7 +1,9 @@
+import logging
+
 import httpx
 import pytest
 
-from tests.services.gateway.conftest import Fake, echo, raw
+from tests.services.gateway.conftest import Fake, NewGateway, echo, raw
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,13 @@ from tests.services.gateway.conftest import Fake, echo, raw
         ("POST", "/api/scripts/1/upload-audio/", "audio"),
         ("GET", "/api/scripts/analysis-result/0a", "audio"),
         ("GET", "/api/tokens/analysis-result/0a/", "audio"),
+        ("POST", "/api/tokens/1/upload-audio/", "audio"),
+        ("POST", "/api/tokens/batch-upload/", "audio"),
+        ("GET", "/api/tokens/batch-progress/?job_ids=a,b", "audio"),
+        ("GET", "/api/tokens/queue/status/", "audio"),
+        ("POST", "/api/scripts/webhook/analysis-complete?job_id=0a&ticket=x", "audio"),
+        ("POST", "/api/tokens/webhook/analysis-complete/?job_id=0a&ticket=x", "audio"),
+        ("DELETE", "/api/tokens/1", "catalog"),
         ("GET", "/objects/takes/1.wav?signature=x", "audio"),
         ("HEAD", "/objects/takes/1.wav", "audio"),
     ],
@@ -92,3 +101,17 @@ async def test_methods_that_change_the_connection_are_not_passed_on(gateway: htt
         head = await raw(gateway, f"{method} /api/actors HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert head.startswith(b"HTTP/1.1 405")
     assert catalog.asked == []
+
+
+@pytest.mark.parametrize("up", [True, False])
+async def test_no_log_holds_the_ticket_of_a_webhook(
+    new_gateway: NewGateway, audio: Fake, caplog: pytest.LogCaptureFixture, up: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    audio.app = echo
+    gateway = await new_gateway() if up else await new_gateway(audio_url="http://127.0.0.1:1")
+    response = await gateway.post("/api/tokens/webhook/analysis-complete/?job_id=0a&ticket=THESECRET", json={})
+    assert response.status_code == (200 if up else 503)
+    logged = [record for record in caplog.records if record.name.startswith(("yousync", "services", "libs", "uvicorn"))]
+    assert any(getattr(record, "route", None) == "/api/tokens/webhook/analysis-complete" for record in logged)
+    assert not any("THESECRET" in str(value) for record in logged for value in vars(record).values())
