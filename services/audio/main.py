@@ -29,8 +29,8 @@ from services.audio.orders import Orders
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
-from services.audio.tickets import WebhookSigner
 from services.audio.sweep import Sweeper
+from services.audio.tickets import WebhookSigner
 from services.audio.tokens import TokenService
 from services.audio.uploads import Patience, UploadService
 from services.audio.webhooks import WebhookService
@@ -76,6 +76,9 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         max_result_bytes=settings.max_result_bytes,
     )
     sweeper = Sweeper(database, bus, dispatcher, settings.rules)
+
+    batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
+    webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

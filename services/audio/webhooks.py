@@ -45,7 +45,7 @@ class WebhookService:
         except YouSyncError as error:
             REPORTS.labels(SERVICE, "webhook", error.code).inc()
             raise
-        return await self._jobs.report(job_id, "webhook", report)
+        return await self._jobs.report(job_id, "webhook", report, by_holder=False)
 
     async def _whole(self, body: AsyncIterator[bytes]) -> bytes:
         content = bytearray()
