@@ -110,6 +110,10 @@ class DatabaseSettings(Settings):
     database_url: SecretStr = Field(SecretStr("postgresql+asyncpg:///"), validation_alias="DATABASE_URL")
     # connections at most; 10 saturate PostgreSQL on the 2 cores we measure on, twice that leaves room for slow queries
     database_pool_size: int = Field(20, ge=1, le=200, validation_alias="DATABASE_POOL_SIZE")
+    # relays that publish the outbox side by side, over all replicas of the service; one publishes thousands a second
+    outbox_shards: int = Field(1, ge=1, le=256, validation_alias="OUTBOX_SHARDS")
+    # days that messages are kept after they were sent, for `yousync trace` and `yousync audit`
+    outbox_retention_days: int = Field(7, ge=1, le=365, validation_alias="OUTBOX_RETENTION_DAYS")
     # days that it is known that a message was handled; longer than any can be on its way, dead letters that are sent back
     # included, and longer than the outbox keeps it, or `yousync audit` would miss what is long done
     inbox_retention_days: int = Field(14, ge=1, le=365, validation_alias="INBOX_RETENTION_DAYS")

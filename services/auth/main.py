@@ -25,7 +25,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
-    relay = Relay(database, bus, service=SERVICE)
+    relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)
     keys = SigningKeys(database, secret=settings.key_secret, token_seconds=settings.token_seconds)
     tokens = AccessTokens(
         keys, issuer=settings.token_issuer, seconds=settings.token_seconds, admin_emails=settings.admin_emails

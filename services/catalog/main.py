@@ -38,7 +38,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     objects = SceneObjects(storage)
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
-    relay = Relay(database, bus, service=SERVICE)
+    relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,7 +1,8 @@
 """Writes messages to the outbox: inside the caller's transaction, or in one statement together with the caller's own.
 
 Messages go as one array per column, so that any number of them is the same prepared statement. The hint to whichever process
-holds the relay's lease rides on the insert, which saves a round trip; PostgreSQL sends it at the commit, once per transaction.
+holds the relay's lease rides on the insert, which saves a round trip; PostgreSQL sends it at the commit. It says what was
+offered (`handover`), and from which id on the messages can be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,10 +34,16 @@ _MESSAGES = (
 )
 
 
-def _insert(condition: sa.ColumnElement[bool]) -> sa.sql.dml.ReturningInsert[tuple[object]]:
+def _insert(condition: sa.ColumnElement[bool]) -> sa.CTE:
     in_order = sa.select(*(_MESSAGES.c[column] for column in _COLUMNS)).where(condition).order_by(_MESSAGES.c.place)
-    hint = sa.func.pg_notify(NOTIFY_CHANNEL, sa.bindparam(_PREFIX + "hint", type_=sa.Text))
-    return sa.insert(OUTBOX).from_select(list(_COLUMNS), in_order).returning(hint)
+    return sa.insert(OUTBOX).from_select(list(_COLUMNS), in_order).returning(OUTBOX.c.id).cte("written")
+
+
+def _notify(written: sa.CTE) -> sa.Select[tuple[object]]:
+    """One hint for all of `written`, none for nothing."""
+    first = sa.cast(sa.func.min(written.c.id), sa.Text)
+    hint = sa.bindparam(_PREFIX + "hint", type_=sa.Text).concat(" ").concat(first)
+    return sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, hint)).select_from(written).having(sa.func.count() > 0)
 
 
 def _parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
@@ -45,11 +52,11 @@ def _parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
     return {**columns, _PREFIX + "bucket": buckets, _PREFIX + "hint": hint}
 
 
-_WRITE = _insert(sa.true())
+_WRITE = _notify(_insert(sa.true()))
 
 
 async def write(connection: AsyncConnection, messages: Sequence[Message], *, hint: str) -> None:
-    """Insert one row per message; the relay hears `hint` when the transaction commits."""
+    """Insert one row per message; the relay hears `hint` and the lowest id when the transaction commits."""
     await connection.execute(_WRITE, _parameters(messages, hint))
 
 
@@ -63,7 +70,8 @@ class Change:
     def __init__(self, statement: sa.Update | sa.Insert | sa.Delete) -> None:
         changed = statement.returning(sa.literal_column("1").label("one")).cte("changed")
         any_changed = sa.exists(sa.select(changed.c.one))
-        self._statement = sa.select(any_changed).add_cte(_insert(any_changed).cte("written"))
+        written = _insert(any_changed)
+        self._statement = sa.select(any_changed, _notify(written).scalar_subquery())
 
     async def apply(
         self, connection: AsyncConnection, parameters: Mapping[str, object], messages: Sequence[Message], *, hint: str

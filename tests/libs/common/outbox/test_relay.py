@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,7 +39,7 @@ class Recorder:
 
 
 @asynccontextmanager
-async def relaying(database: Database, bus: Recorder, **options: float) -> AsyncIterator[Relay]:
+async def relaying(database: Database, bus: Recorder, **options: Any) -> AsyncIterator[Relay]:
     relay = Relay(database, bus, service="test", **options)  # type: ignore[arg-type]
     async with background(relay.run()):
         yield relay
@@ -256,7 +257,7 @@ async def test_a_hint_that_comes_after_its_row_was_found_publishes_nothing_again
                 await write(connection, [message], hint="another process")
                 await until(lambda: bus.values() == [1])
                 await until_all_sent(database)
-                await connection.execute(sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, offer.hint)))
+                await connection.execute(sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, f"{offer.hint} 1")))
         await publish(database, 2)
         await until(lambda: 2 in bus.values())
     assert bus.values() == [1, 2]
