@@ -54,9 +54,10 @@ class HttpServer:
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, writer = await asyncio.open_connection(self._url.host, self._url.port or (443 if secure else 80))
+                writer.close()
+                await writer.wait_closed()
         except (OSError, TimeoutError):
             return False
-        writer.close()
         return True
 
     async def ask(self, form: Mapping[str, str]) -> dict[str, Any]:

@@ -36,6 +36,11 @@ async def guarding(server: Server, *, failures: int = 3) -> AsyncIterator[Breake
     await breaker.close()
 
 
+def is_open(breaker: Breaker) -> bool:
+    """Whether nothing may be asked for."""
+    return not breaker.passable
+
+
 def fail(breaker: Breaker, *, certainly: bool = False) -> None:
     with breaker.call() as call:
         call.failed(certainly=certainly)
@@ -53,7 +58,7 @@ async def test_failures_in_a_row_open_it() -> None:
         fail(breaker)
         assert breaker.passable
         fail(breaker)
-        assert not breaker.passable
+        assert is_open(breaker)
         assert breaker.state is State.OPEN
 
 
@@ -79,7 +84,7 @@ async def test_a_server_that_takes_connections_again_gets_one_job_and_then_all()
         await asyncio.wait_for(breaker.gone(), 5)
         assert breaker.state is State.HALF_OPEN
         with breaker.call() as call:
-            assert not breaker.passable
+            assert is_open(breaker)
             call.succeeded()
         assert breaker.passable
     assert server.states == [State.CLOSED, State.OPEN, State.HALF_OPEN, State.CLOSED]
@@ -112,7 +117,7 @@ async def test_a_job_that_says_nothing_about_the_server_lets_the_next_one_find_o
         fail(breaker)
         await asyncio.wait_for(breaker.gone(), 5)
         with breaker.call():
-            assert not breaker.passable
+            assert is_open(breaker)
         assert breaker.passable
         assert breaker.state is State.HALF_OPEN
 
