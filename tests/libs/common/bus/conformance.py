@@ -22,6 +22,7 @@ PATIENCE = 10.0  # seconds until a test gives up waiting; nothing is measured wi
 
 LEFT = Queue("test.left", "test", ("test.both", "test.left.*"))
 RIGHT = Queue("test.right", "test", ("test.both", "test.right.*"))
+ONE = Queue("test.one", "test", ("test.left.*",), quorum=False)
 
 caller: ContextVar[str] = ContextVar("caller", default="nobody")
 
