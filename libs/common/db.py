@@ -21,7 +21,7 @@ from libs.common.contracts.base import Event
 from libs.common.errors import Unavailable
 from libs.common.outbox import writer
 from libs.common.outbox.handover import Handover, Offer
-from libs.common.telemetry import child_traceparent, current
+from libs.common.telemetry import child_traceparent, going_on
 
 CONNECT_SECONDS = 5.0
 
@@ -34,20 +34,24 @@ class DatabaseUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event to publish. Those of one `subject` keep their order; its name is the routing key unless another is given."""
+    """An event to publish. Those of one `subject` keep their order; its name is the routing key unless another is given.
+
+    `traceparent` is of a trace that it belongs to, whoever makes it: by default that of the surrounding `log_context`.
+    """
 
     event: Event
     subject: str
     routing_key: str | None = None
+    traceparent: str | None = None
 
     def message(self, source: str) -> Message:
-        """The message of `source` that carries the event, in the trace of the surrounding `log_context`."""
+        """The message of `source` that carries the event."""
         return Message.of(
             self.event,
             source=source,
             subject=self.subject,
             routing_key=self.routing_key,
-            traceparent=child_traceparent(current("traceparent")),
+            traceparent=child_traceparent(going_on(self.traceparent)),
         )
 
 
@@ -61,9 +65,9 @@ class Transaction:
         self._offer = offer
         self._messages: list[Message] = []
 
-    def publish(self, event: Event, *, subject: str, routing_key: str | None = None) -> None:
-        """Publish `event` if and only if this transaction commits. Events of one `subject` keep their order."""
-        self._messages.append(Outgoing(event, subject, routing_key).message(self._source))
+    def publish(self, event: Event, *, subject: str, routing_key: str | None = None, traceparent: str | None = None) -> None:
+        """Publish `event`, see `Outgoing`, if and only if this transaction commits."""
+        self._messages.append(Outgoing(event, subject, routing_key, traceparent).message(self._source))
 
     async def flush(self) -> None:
         """Write what was published so far to the outbox: at the end, and meanwhile by whoever publishes very many events.

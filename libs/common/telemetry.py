@@ -48,6 +48,14 @@ def child_traceparent(parent: str | None) -> str:
     return f"00-{found['trace']}-{secrets.token_hex(8)}-{sampled:02x}"
 
 
+def going_on(trace: str | None) -> str | None:
+    """Which span to be a child of, so that the trace of `trace` goes on: the surrounding one if it is in it, else `trace`."""
+    here = current("traceparent")
+    if trace is None or (here is not None and here.split("-")[1:2] == trace.split("-")[1:2]):
+        return here
+    return trace
+
+
 class _ContextFilter(logging.Filter):
     def __init__(self, service: str) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from libs.common.contracts.notifier import job_channel
 from libs.common.db import Outgoing
 from services.audio.facts import fact_of
 from services.audio.job_repository import Saved
-from services.audio.jobs import Ignored, Job, JobEvent, Rules, State, transition
+from services.audio.jobs import Failed, Ignored, Job, JobEvent, Rules, State, Tick, transition
 from services.audio.metrics import CLAIM_SECONDS, FINISHED_JOBS, RUN_SECONDS, SERVICE, WAIT_SECONDS
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -34,12 +34,22 @@ class Change:
     @property
     def saved(self) -> Saved:
         """As it is written."""
-        return self.before, self.after, type(self.event).__name__.lower()
+        return Saved(self.before, self.after, type(self.event).__name__.lower(), self._reason)
 
     @property
     def given_up(self) -> str | None:
         """The lease that the change took from whoever holds it; None if it took none."""
         return self.before.lease if self.after.lease is None else None
+
+    @property
+    def _reason(self) -> str | None:
+        """Why the attempt or the job ended, for the log."""
+        match self.event:
+            case Failed(reason=reason):
+                return reason
+            case Tick() if self.after.state is State.QUEUED:
+                return "worker_lost" if self.before.state is State.RUNNING else "unclaimed"
+        return self.after.reason
 
     @property
     def makes_room(self) -> bool:
@@ -53,7 +63,8 @@ def change_of(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Change 
     if isinstance(after, Ignored):
         return after
     fact = fact_of(job, after)
-    return Change(job, after, event, () if fact is None else (Outgoing(fact, job_channel(job.id)),))
+    outgoing = () if fact is None else (Outgoing(fact, job_channel(job.id), traceparent=job.traceparent),)
+    return Change(job, after, event, outgoing)
 
 
 def count(change: Change) -> None:

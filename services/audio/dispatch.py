@@ -100,7 +100,8 @@ class Dispatcher:
                 order = self._orders.request(change.after, parcels[change.after.id])
                 # Its own ordering key: the facts of a job must not wait until a server has time for the job.
                 subject = f"work:{change.after.id}"
-                tx.publish(order, subject=subject, routing_key=f"{order.name}.{change.after.priority.value}")
+                routing_key = f"{order.name}.{change.after.priority.value}"
+                tx.publish(order, subject=subject, routing_key=routing_key, traceparent=change.after.traceparent)
             await job_repository.reach(tx.connection, _reached(waiting, done))
         for change in dispatched:
             count(change)

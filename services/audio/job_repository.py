@@ -6,7 +6,7 @@ Functions take the connection of their caller's transaction; `save_job` is one o
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -51,16 +51,29 @@ class Ahead:
     run_seconds: float | None  # that jobs took lately; None when none is known
 
 
-# A job before and after a change, and what changed it.
-Saved: TypeAlias = tuple[Job, Job, str]
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A change as it is written: the job before and after it, and for the log what changed it and why something ended."""
+
+    before: Job
+    after: Job
+    event: str
+    reason: str | None
+
+    @property
+    def log_lease(self) -> str | None:
+        """So much of the lease as the log has."""
+        lease = self.after.lease or self.before.lease
+        return None if lease is None else lease[:LEASE_DIGITS]
+
 
 _JOB_FIELDS = tuple(field.name for field in fields(Job))
 _CHANGING = (
     *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
     *("worker", "priority", "turn", "reason", "updated_at", "started_at", "finished_at"),
 )
-_LOGGED = ("id", "version", "updated_at", "state", "attempt", "worker", "reason")
-_LOG_COLUMNS = ("job_id", "version", "at", "state", "attempt", "worker", "reason", "event", "lease")
+_LOGGED = ("id", "version", "updated_at", "state", "attempt", "worker")
+_LOG_COLUMNS = ("job_id", "version", "at", "state", "attempt", "worker", "event", "lease", "reason")
 
 
 def _next_turn(owner_key: sa.ColumnElement[str], priority: sa.ColumnElement[str]) -> sa.ScalarSelect[int]:
@@ -70,12 +83,13 @@ def _next_turn(owner_key: sa.ColumnElement[str], priority: sa.ColumnElement[str]
     return reached.where(TURNS.c.priority == priority).scalar_subquery()
 
 
-def _logged(changed: sa.CTE, event: sa.ColumnElement[str], lease: sa.ColumnElement[Any]) -> sa.Insert:
-    rows = sa.select(*(changed.c[name] for name in _LOGGED), event, lease)
+def _logged(changed: sa.CTE, *why: sa.ColumnElement[Any]) -> sa.Insert:
+    """Log rows of changed jobs; `why` is event, lease, reason."""
+    rows = sa.select(*(changed.c[name] for name in _LOGGED), *why)
     return sa.insert(JOB_LOG).from_select(list(_LOG_COLUMNS), rows)
 
 
-_EVENT, _LEASE = sa.bindparam("event", type_=sa.Text), sa.bindparam("log_lease", type_=sa.Text)
+_WHY = tuple(sa.bindparam(name, type_=sa.Text) for name in ("event", "log_lease", "log_reason"))
 _ADD_JOB = _logged(
     insert(JOBS)
     .values(
@@ -87,6 +101,7 @@ _ADD_JOB = _logged(
     .cte("added"),
     sa.literal_column("'uploaded'"),
     sa.null(),
+    sa.null(),
 ).returning(JOB_LOG.c.job_id)
 _FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
 _FIND_RETRY = sa.select(JOBS.c.id).where(JOBS.c.retry_of == sa.bindparam("job_id"))
@@ -97,8 +112,7 @@ _SAVE_JOB = Change(
         .values({name: sa.bindparam(f"new_{name}") for name in (*_CHANGING, "result")})
         .returning(*(JOBS.c[name] for name in _LOGGED))
         .cte("saved"),
-        _EVENT,
-        _LEASE,
+        *_WHY,
     )
 )
 
@@ -108,6 +122,7 @@ _GIVEN_TYPES: dict[str, Any] = {
     "seen_version": JOBS.c.version.type,
     "event": sa.Text(),
     "log_lease": sa.Text(),
+    "log_reason": sa.Text(),
 }
 _GIVEN = (
     sa.func.unnest(*(sa.bindparam(f"given_{name}", type_=sa.ARRAY(type_)) for name, type_ in _GIVEN_TYPES.items()))
@@ -118,10 +133,10 @@ _SAVED = (
     sa.update(JOBS)
     .where(JOBS.c.id == _GIVEN.c.id, JOBS.c.version == _GIVEN.c.seen_version)
     .values({name: _GIVEN.c[name] for name in _CHANGING})
-    .returning(*(JOBS.c[name] for name in _LOGGED), _GIVEN.c.event, _GIVEN.c.log_lease)
+    .returning(*(JOBS.c[name] for name in _LOGGED), _GIVEN.c.event, _GIVEN.c.log_lease, _GIVEN.c.log_reason)
     .cte("saved")
 )
-_SAVE_JOBS = _logged(_SAVED, _SAVED.c.event, _SAVED.c.log_lease).returning(JOB_LOG.c.job_id)
+_SAVE_JOBS = _logged(_SAVED, _SAVED.c.event, _SAVED.c.log_lease, _SAVED.c.log_reason).returning(JOB_LOG.c.job_id)
 
 _LOCK_QUEUE = sa.select(
     sa.func.set_config("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s", sa.true()),
@@ -152,7 +167,8 @@ def _waiting() -> sa.Select[Any]:
     return sa.select(rooms.c.reached, chosen).select_from(rooms.join(chosen, sa.true()))
 
 
-_WAITING = _waiting()
+WAITING = _waiting()
+NEXT_TURN = sa.select(_next_turn(sa.bindparam("of_owner", type_=sa.Text), sa.bindparam("in_priority", type_=sa.Text)))
 _REACHED = (
     sa.update(TURNS)
     .where(TURNS.c.priority == sa.bindparam("of_priority"), TURNS.c.turn < sa.bindparam("new_turn"))
@@ -240,13 +256,13 @@ async def find_retry(connection: AsyncConnection, job_id: str) -> str | None:
 
 async def save_job(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
     """Commit a change of a job together with what the others hear of it, if it is still as it was before."""
-    before, after, event = saved
     values = {
-        **{f"new_{name}": getattr(after, name) for name in (*_CHANGING, "result")},
-        "job_id": before.id,
-        "seen_version": before.version,
-        "event": event,
-        "log_lease": _log_lease(before, after),
+        **{f"new_{name}": getattr(saved.after, name) for name in (*_CHANGING, "result")},
+        "job_id": saved.before.id,
+        "seen_version": saved.before.version,
+        "event": saved.event,
+        "log_lease": saved.log_lease,
+        "log_reason": saved.reason,
     }
     return await database.change(_SAVE_JOB, values, *outgoing)
 
@@ -262,10 +278,11 @@ async def lock_queue(connection: AsyncConnection) -> None:
 async def save_jobs(connection: AsyncConnection, saved: Sequence[Saved]) -> set[str]:
     """Write changes that make no result; the ids of the jobs that were still as they were before, and now are changed."""
     columns: dict[str, list[Any]] = {
-        **{name: [getattr(after, name) for _, after, _ in saved] for name in ("id", *_CHANGING)},
-        "seen_version": [before.version for before, _, _ in saved],
-        "event": [event for _, _, event in saved],
-        "log_lease": [_log_lease(before, after) for before, after, _ in saved],
+        **{name: [getattr(each.after, name) for each in saved] for name in ("id", *_CHANGING)},
+        "seen_version": [each.before.version for each in saved],
+        "event": [each.event for each in saved],
+        "log_lease": [each.log_lease for each in saved],
+        "log_reason": [each.reason for each in saved],
     }
     found = await connection.execute(_SAVE_JOBS, {f"given_{name}": values for name, values in columns.items()})
     return set(found.scalars())
@@ -277,7 +294,7 @@ async def waiting_jobs(connection: AsyncConnection, *, unclaimed: int, most: int
     Of each priority so many as its work queue has room for, at most `most`: there may be as many unclaimed requests as there
     are running jobs, and always `unclaimed`.
     """
-    rows = await connection.execute(_WAITING, {"unclaimed": unclaimed, "most": most, "now": now})
+    rows = await connection.execute(WAITING, {"unclaimed": unclaimed, "most": most, "now": now})
     return [Waiting(_job(row), row["reached"]) for row in rows.mappings()]
 
 
@@ -289,10 +306,8 @@ async def reach(connection: AsyncConnection, turns: Mapping[Priority, int]) -> N
 
 async def next_turns(connection: AsyncConnection, queues: Collection[tuple[str, Priority]]) -> dict[tuple[str, Priority], int]:
     """The turns that jobs of these owners would get if they came into these priorities now."""
-    owner, priority = sa.bindparam("of_owner", type_=sa.Text), sa.bindparam("in_priority", type_=sa.Text)
-    statement = sa.select(_next_turn(owner, priority))
     return {
-        queue: (await connection.execute(statement, {"of_owner": queue[0], "in_priority": queue[1]})).scalar_one()
+        queue: (await connection.execute(NEXT_TURN, {"of_owner": queue[0], "in_priority": queue[1]})).scalar_one()
         for queue in queues
     }
 
@@ -323,11 +338,6 @@ async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:
     count = sa.select(JOBS.c.state, sa.func.count()).where(_OPEN).group_by(JOBS.c.state)
     found = {State(state): number for state, number in await connection.execute(count)}
     return {state: found.get(state, 0) for state in State if state.is_open}
-
-
-def _log_lease(before: Job, after: Job) -> str | None:
-    lease = after.lease or before.lease
-    return None if lease is None else lease[:LEASE_DIGITS]
 
 
 def _job(row: sa.RowMapping) -> Job:

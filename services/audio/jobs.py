@@ -69,6 +69,7 @@ class Job:
     result: dict[str, Any] | None = None
     reason: str | None = None  # of a failure, a stable code for programs
     priority: Priority = Priority.HIGH
+    traceparent: str | None = None  # of the request that began it: the trace that everything about it goes on with
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -100,6 +101,7 @@ def new_job(
     priority: Priority,
     lifetimes: Lifetimes,
     now: datetime,
+    traceparent: str | None = None,
     retry_of: str | None = None,
 ) -> Job:
     """A job that begins now. Its turn is given to it when it is written."""
@@ -116,6 +118,7 @@ def new_job(
         dispatch_at=now,
         deadline=now + lifetimes.of(kind, priority),
         priority=priority,
+        traceparent=traceparent,
         created_at=now,
         updated_at=now,
     )

@@ -79,6 +79,7 @@ JOBS = sa.Table(
     sa.Column("result", sa.JSON(none_as_null=True)),
     sa.Column("reason", sa.Text),
     sa.Column("priority", sa.Text, nullable=False),
+    sa.Column("traceparent", sa.Text),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),
@@ -118,7 +119,7 @@ JOB_LOG = sa.Table(
     sa.Column("attempt", sa.SmallInteger, nullable=False),
     sa.Column("lease", sa.Text),  # the first digits of it: enough to tell attempts apart, too few to report with
     sa.Column("worker", sa.Text),
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", sa.Text),  # why the attempt or the job ended, if it did and not well
 )
 
 UPLOAD_KEYS = sa.Table(

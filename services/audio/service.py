@@ -17,6 +17,7 @@ from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database
 from libs.common.storage.base import ObjectNotFound, Storage
+from libs.common.telemetry import current
 from libs.common.web.auth import Principal
 from services.audio import job_repository, repository, texts
 from services.audio.changes import Change, Clock, LastSeen, change_of, count, utc_now
@@ -193,6 +194,7 @@ class JobService:
                 priority=Priority.HIGH if job.kind is JobKind.LINE else Priority.NORMAL,
                 lifetimes=self._lifetimes,
                 now=self._clock(),
+                traceparent=current("traceparent"),
                 retry_of=job.id,
             )
             async with self._database.transaction() as tx:

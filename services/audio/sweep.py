@@ -80,7 +80,7 @@ class Sweeper:
         saved = [change for change in changes if change.after.id in done]
         for change in saved:
             for fact in change.facts:
-                tx.publish(fact.event, subject=fact.subject)
+                tx.publish(fact.event, subject=fact.subject, traceparent=fact.traceparent)
         return saved
 
 

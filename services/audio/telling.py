@@ -8,6 +8,7 @@ from libs.common.bus.base import Bus, BusUnavailable
 from libs.common.contracts.audio import JobFact
 from libs.common.contracts.notifier import frame_of, stop_frame
 from libs.common.frames import send
+from libs.common.telemetry import going_on, log_context
 from services.audio.changes import Change
 
 STOP_SECONDS = 1.0  # a broker that takes longer has other worries than a server that works in vain
@@ -22,7 +23,7 @@ async def send_ahead(bus: Bus, change: Change) -> None:
     """
     for each in change.facts:
         if isinstance(each.event, JobFact):
-            with suppress(BusUnavailable):
+            with suppress(BusUnavailable), log_context(traceparent=going_on(each.traceparent)):
                 await send(bus, frame_of(each.event))
 
 

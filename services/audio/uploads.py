@@ -14,6 +14,7 @@ from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
+from libs.common.telemetry import current
 from services.audio import repository
 from services.audio.errors import EmptyUpload, IdempotencyKeyReused, InvalidIdempotencyKey, UnsupportedAudio
 from services.audio.facts import audio_uploaded
@@ -227,4 +228,5 @@ class UploadService:
             priority=target.priority,
             lifetimes=self._patience.jobs,
             now=take.created_at,
+            traceparent=current("traceparent"),
         )

@@ -147,7 +147,7 @@ def _step_text(step: Row, job: Row) -> str:
             return f"{worker} reported the result, which is committed{ended}"
         case "failed":
             return f"{worker} could not do it ({why}){again}"
-        case "tick" if step["state"] == "queued" and step["reason"] is None:
+        case "tick" if step["reason"] == "unclaimed":
             return "nobody took it from the work queue in time; it waits for its turn again, and no attempt is lost"
         case "tick":
             return f"time ran out ({why}){again}"

@@ -247,7 +247,7 @@ async def test_a_job_that_somebody_changed_between_look_and_change_is_looked_at_
     save, saves = job_repository.save_job, []
 
     async def overtaken_once(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
-        saves.append(saved[0].version)
+        saves.append(saved.before.version)
         if len(saves) == 1:
             await house.jobs.report(work.job_id, "started", Started(work.lease))
         return await save(database, saved, outgoing)

@@ -288,7 +288,7 @@ def test_with_queues_in_memory_a_message_is_out_when_all_have_handled_it() -> No
 def test_work_of_an_attempt_that_is_over_holds_nothing_up() -> None:
     log = [
         *DISPATCHED_LOG,
-        step("tick", "queued", 121, attempt=0),
+        step("tick", "queued", 121, attempt=0, reason="unclaimed"),
         step("dispatch", "dispatched", 121.1, attempt=1, lease="b" * 8),
     ]
     again = sent("analysis.requested", 121.1, 121.2, lease="b" * 32, attempt=1)
