@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +18,7 @@ from tests.chaos.faults import FULL, SHORT, Chaos, Pace
 from tests.chaos.fleet import Fleet, Load
 from tests.chaos.verdict import Journal, Verdict, judge_books, judge_person, judge_refusals
 from yousync.client import Client
+from yousync.local.process import LocalServerError
 from yousync.samples import TAKES
 
 USERS = 6
@@ -56,6 +57,9 @@ class Run:
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(connector=connector) as http:
                 await self._live(http)
+        except (LocalServerError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            self.verdict.stuck.append(f"the platform does not answer: {error!r}")
+            self.say(self.verdict.findings[-1])
         finally:
             await self.fleet.stop()
         if self.verdict.holds:
@@ -124,14 +128,14 @@ class Run:
 
     async def _judge(self, http: aiohttp.ClientSession, chaos: Chaos) -> None:
         verdict = self.verdict
+        await self.fleet.ready()
         for name in self.fleet.deaths:
             verdict.unexplained.append(f"{name} ended by itself")
         journal = Journal(self.fleet.journal.read_text().splitlines())
         for person in self.people:
             state = await person.state(http) if person.job_id is not None else {}
-            with suppress(TimeoutError):
-                async with asyncio.timeout(5):
-                    await person.come_back(http)
+            if person.done:
+                await person.come_back(http)
             if person.refusals and person.job_id is not None and await person.send(http) != person.job_id:
                 verdict.duplicated.append(f"{person.name} sent the same take with the same key and got another job")
             judge_person(verdict, person, state, journal)
@@ -170,6 +174,9 @@ async def main() -> int:
     parser.add_argument("--takes", type=int, default=300)
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # a fleet outlives us unless it is ended
     verdicts = []
     for seed in options.seeds:
         began = time.monotonic()

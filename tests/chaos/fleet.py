@@ -46,9 +46,11 @@ class Load:
         return {
             "AUDIO_LEASE_SECONDS": str(self.lease),
             "AUDIO_SWEEP_SECONDS": "1",
+            "AUDIO_CLAIM_SECONDS": "15",
             "AUDIO_RETRY_SECONDS": "[0, 2]",
             "RETRY_LADDER": json.dumps(self.retry_ladder),
             "GATEWAY_HEARTBEAT_SECONDS": "2",
+            "AUTH_TOKEN_SECONDS": "3600",  # nobody here signs in again
         }
 
 
