@@ -176,4 +176,5 @@ class Consumer:
     async def _give_back(self, delivery: _Delivery) -> None:
         with suppress(BusUnavailable), broker_errors("giving back"):
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await delivery.channel.basic_reject(delivery.raw.delivery_tag or 0, requeue=True, wait=False)
+                # Not reject: since RabbitMQ 4.3 that says that handling failed, and counts towards the delivery limit.
+                await delivery.channel.basic_nack(delivery.raw.delivery_tag or 0, requeue=True, wait=False)
