@@ -36,6 +36,11 @@ class State(StrEnum):
         """Whether anything can still happen to the job."""
         return self not in (State.COMPLETED, State.FAILED, State.CANCELLED)
 
+    @property
+    def public(self) -> str:
+        """As people and programs outside are told it: whether a request is in a table or a work queue is our own business."""
+        return {State.DISPATCHED: "queued", State.RUNNING: "processing"}.get(self, self.value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

@@ -18,7 +18,7 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.audio import token_endpoints, webhook_endpoints, worker
+from services.audio import job_endpoints, token_endpoints, webhook_endpoints, worker
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
@@ -103,7 +103,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         if not bus.connected:
             raise BusUnavailable("not connected")
 
-    routers = [router, token_endpoints.router, webhook_endpoints.router, internal_router]
+    routers = [router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, internal_router]
     if isinstance(storage, DiskStorage):
         routers.append(disk_objects_router(storage))
     app = create_app(

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 JOB_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 # Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
 LOOKS = 5
+MISSING = "분석 작업을 찾을 수 없습니다."
 MAX_WORKER_LENGTH = 100  # characters of a server's name that are kept
 
 
@@ -89,7 +90,7 @@ class JobService:
         self._max_result_bytes = max_result_bytes
         self._clock = clock
 
-    async def visible(self, job_id: str, viewer: Principal | None, *, missing: str) -> Job:
+    async def visible(self, job_id: str, viewer: Principal | None, *, missing: str = MISSING) -> Job:
         """The job for its owner, for an administrator, and for anybody when it has no owner.
 
         Raises JobNotFound with the text `missing` otherwise, so that nobody learns which ids exist.
@@ -119,9 +120,9 @@ class JobService:
         async with self._database.autocommit() as connection:
             return await job_repository.find_job(connection, job_id)
 
-    async def outlook(self, job_id: str, viewer: Principal | None, *, missing: str) -> Outlook:
+    async def outlook(self, job_id: str, viewer: Principal | None) -> Outlook:
         """The job and what its owner has to expect. Raises JobNotFound as `visible` does."""
-        return await self._outlook(await self.visible(job_id, viewer, missing=missing))
+        return await self._outlook(await self.visible(job_id, viewer))
 
     async def uploaded(self, message: Message) -> None:
         """A job waits for its turn, says `message`."""
@@ -151,12 +152,12 @@ class JobService:
             await stop_server(self._bus, report.lease)
         return outcome
 
-    async def cancel(self, job_id: str, viewer: Principal | None, *, missing: str) -> Outlook:
+    async def cancel(self, job_id: str, viewer: Principal | None) -> Outlook:
         """End an open job; nothing happens to one that is cancelled already.
 
         Raises JobNotFound as `visible` does, JobEnded, JobBusy, DatabaseUnavailable.
         """
-        await self.visible(job_id, viewer, missing=missing)
+        await self.visible(job_id, viewer)
         change = await self._change(job_id, Cancel())
         if isinstance(change, Change):
             await self._follow_up(change, by_holder=False)
@@ -164,18 +165,18 @@ class JobService:
         job = await self.find(job_id)
         assert job is not None
         if job.state is not State.CANCELLED:
-            raise JobEnded(job.state)
+            raise JobEnded(job.state.public)
         return await self._outlook(job)
 
-    async def retry(self, job_id: str, viewer: Principal | None, *, client: str, missing: str) -> tuple[Outlook, bool]:
+    async def retry(self, job_id: str, viewer: Principal | None, *, client: str) -> tuple[Outlook, bool]:
         """Begin a new job for the recording of one that ended without a result; and whether it is new.
 
         Asked again, the job that was begun the first time. Raises JobNotFound as `visible` does, NotToBeDoneOver,
         RecordingGone, StorageUnavailable, DatabaseUnavailable.
         """
-        job = await self.visible(job_id, viewer, missing=missing)
+        job = await self.visible(job_id, viewer)
         if job.state not in (State.FAILED, State.CANCELLED):
-            raise NotToBeDoneOver(job.state)
+            raise NotToBeDoneOver(job.state.public)
         async with self._database.autocommit() as connection:
             earlier = await job_repository.find_retry(connection, job_id)
             take = await repository.find_take(connection, job.take_id)

@@ -1,5 +1,10 @@
 """What a learner reads about a job, and the progress that goes with it. The first block is the public contract's."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from libs.common.web.language import Language
+
 STORED, STORED_PROGRESS = "S3 업로드", 40
 DISPATCHED, DISPATCHED_PROGRESS = "분석 서버 호출", 70
 RUNNING, ALMOST_DONE_PROGRESS = "분석 중…", 99
@@ -9,6 +14,59 @@ UPLOADED = "업로드 완료, 분석 시작"
 GAVE_UP = "분석 서버에 문제가 생겨 분석하지 못했습니다. 잠시 후 다시 녹음해 주세요."
 TOO_LATE = "분석이 제한 시간 안에 끝나지 않았습니다. 잠시 후 다시 녹음해 주세요."
 CANCELLED = "분석이 취소되었습니다."
+
+_AGAIN = (GAVE_UP, "The analysis server had a problem with this recording. Please record it again in a moment.")
+# By code, in Korean and English: states of a job, reasons of its failure, errors of the endpoints that speak both languages.
+_BY_CODE: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "queued": ("분석 순서를 기다리고 있습니다.", "Waiting for its turn to be analysed."),
+        "processing": ("분석하고 있습니다.", "Being analysed."),
+        "completed": ("분석이 완료되었습니다.", "The analysis is complete."),
+        "cancelled": (CANCELLED, "The analysis was cancelled."),
+        "deadline": (TOO_LATE, "The analysis did not finish in time. Please record it again in a moment."),
+        "audio_too_large": (
+            "녹음 파일이 너무 큽니다. 더 짧게 녹음해 주세요.",
+            "The recording is too large. Please make a shorter one.",
+        ),
+        "recording_gone": (
+            "녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.",
+            "The recording cannot be found any more. Please record it again.",
+        ),
+        "analysis_server_refused": (
+            "분석 서버가 이 녹음을 처리할 수 없습니다. 다시 녹음해 주세요.",
+            "The analysis server cannot process this recording. Please record it again.",
+        ),
+        "analysis_error": _AGAIN,
+        "invalid_result": _AGAIN,
+        "worker_lost": _AGAIN,
+        "scoring_timed_out": _AGAIN,
+        "scoring_crashed": _AGAIN,
+        "recording_unreachable": _AGAIN,
+        "analysis_server_unavailable": _AGAIN,
+        "analysis_server_unreachable": _AGAIN,
+        "analysis_server_failed": _AGAIN,
+        "analysis_server_busy": _AGAIN,
+        "analysis_server_silent": _AGAIN,
+        "job_not_found": ("분석 작업을 찾을 수 없습니다.", "There is no such analysis."),
+        "job_ended": ("이미 끝난 분석은 취소할 수 없습니다.", "An analysis that has ended cannot be cancelled."),
+        "not_to_be_done_over": (
+            "실패하거나 취소된 분석만 다시 시작할 수 있습니다.",
+            "Only an analysis that failed or was cancelled can be started again.",
+        ),
+    }
+)
+
+
+def known(reason: str) -> str:
+    """A failure's reason as programs outside are told it: one that is in the table, whatever a server made up."""
+    return reason if reason in _BY_CODE else "analysis_error"
+
+
+def spoken(code: str, language: Language) -> str | None:
+    """The text of a code; None of one that has none."""
+    texts = _BY_CODE.get(code)
+    return None if texts is None else texts[language is Language.ENGLISH]
+
 
 MAX_LENGTH = 300  # characters of a text that an analysis server sends for the learner
 

@@ -19,6 +19,7 @@ from libs.common.web.auth import TokenVerifier
 from services.audio.main import build
 from services.audio.settings import AudioSettings
 from tests.services.audio.house import KEY, FakeCatalog, House, Open, script, served
+from tests.services.audio.queueing import Queue, queue_on
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,7 @@ async def database_url(migrated_database: str) -> str:
         await connection.execute(
             text("TRUNCATE scripts, tokens, takes, jobs, job_log, upload_keys, outbox, inbox RESTART IDENTITY")
         )
+        await connection.execute(text("UPDATE turns SET turn = 0"))
     await engine.dispose()
     return migrated_database
 
@@ -81,6 +83,7 @@ def open_house(database_url: str, tmp_path: Path) -> Open:
             await bus.consume(NOTIFIER, house.facts)
             for queue in WORK.values():
                 await bus.consume(queue, house.work)
+            await house.ready()
             if knows_line:
                 await house.tell(script())
             yield house
@@ -94,3 +97,13 @@ async def house(open_house: Open) -> AsyncIterator[House]:
     """A running service that knows line 7."""
     async with open_house() as house:
         yield house
+
+
+@pytest.fixture
+async def queue(database_url: str, tmp_path: Path) -> AsyncIterator[Queue]:
+    """The jobs' queue without the service around it."""
+    bus = MemoryBus()
+    await bus.start()
+    async with queue_on(database_url, tmp_path / "objects", bus) as queue:
+        yield queue
+    await bus.close()

@@ -21,7 +21,7 @@ from libs.common.bus.base import Message
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts.audio import AnalysisRequested
 from libs.common.contracts.base import Event, event_type
-from libs.common.contracts.catalog import ScriptCreated, Word
+from libs.common.contracts.catalog import Scene, ScriptCreated, ScriptSnapshot, TokenCreated, TokenSnapshot, Word
 from libs.common.settings import Settings
 from libs.common.web.auth import ALGORITHMS, AUDIENCE
 from libs.common.web.server import Server
@@ -70,6 +70,19 @@ def script(script_id: int = 7, *, version: int = 1, token_id: int = 3) -> Script
     )
 
 
+def token(token_id: int = 3, *, version: int = 1, **changes: Any) -> TokenCreated:
+    """The scene of the line, with both reference objects."""
+    fields = {
+        "token_name": "Scene 03",
+        "actor_name": "Tom Hardy",
+        "start_time": 9.0,
+        "end_time": 16.0,
+        "s3_textgrid_url": "Tom Hardy/vid1/0/scene.TextGrid",
+        "s3_pitch_url": "Tom Hardy/vid1/1/pitch.json",
+    }
+    return TokenCreated(token_id=token_id, version=version, **{**fields, **changes})
+
+
 class Ear:
     """Hears what the service publishes, and lets a test wait for it."""
 
@@ -101,21 +114,34 @@ class FakeCatalog:
     def __init__(self) -> None:
         self.url = ""
         self.scripts: dict[int, Any] = {}
+        self.tokens: dict[int, Any] = {}
         self.status = 200
         self.asked: list[int] = []
 
     def app(self) -> FastAPI:
-        """GET /internal/scripts/{id}."""
+        """GET /internal/scripts/{id}, /internal/tokens/{id}."""
         app = FastAPI()
 
         @app.get("/internal/scripts/{script_id}")
-        async def get(script_id: int) -> JSONResponse:
-            self.asked.append(script_id)
-            if self.status != 200 or script_id not in self.scripts:
-                return JSONResponse({"detail": "no"}, status_code=404 if self.status == 200 else self.status)
-            return JSONResponse(self.scripts[script_id])
+        async def get_script(script_id: int) -> JSONResponse:
+            return self._answer(script_id, self.scripts)
+
+        @app.get("/internal/tokens/{token_id}")
+        async def get_token(token_id: int) -> JSONResponse:
+            return self._answer(token_id, self.tokens)
 
         return app
+
+    def knows(self, token: TokenSnapshot, *scripts: ScriptSnapshot) -> None:
+        """From now on it has this scene with these lines."""
+        scene = Scene(token=TokenSnapshot(**token.model_dump()), scripts=scripts)
+        self.tokens[token.token_id] = scene.model_dump(mode="json")
+
+    def _answer(self, wanted: int, known: dict[int, Any]) -> JSONResponse:
+        self.asked.append(wanted)
+        if self.status != 200 or wanted not in known:
+            return JSONResponse({"detail": "no"}, status_code=404 if self.status == 200 else self.status)
+        return JSONResponse(known[wanted])
 
 
 @asynccontextmanager
@@ -151,6 +177,12 @@ class House:
         jobs: JobService = self.app.state.jobs
         return jobs
 
+    async def ready(self) -> None:
+        """A service answers before it has reached everything that it needs; a test begins after that."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.client.get("/health/ready")).status_code != httpx.codes.OK:
+                await asyncio.sleep(0.01)
+
     async def tell(self, event: Event) -> None:
         """Publish `event`; it has been handled when this returns."""
         await self.bus.publish(Message.of(event, source="/test", subject=""))
@@ -166,6 +198,20 @@ class House:
         """Upload a recording, and the work that comes of it."""
         before = len(self.work.events)
         answer = await self.upload(headers=headers)
+        assert answer.status_code == 200, answer.text
+        return await self.work.until(AnalysisRequested, before + 1)
+
+    async def upload_scene(
+        self, data: bytes | None = None, *, token_id: int = 3, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Upload a recording of a whole scene as somebody who is signed in."""
+        files = {"file": ("scene.wav", wav() if data is None else data, "audio/wav")}
+        return await self.client.post(f"/api/tokens/{token_id}/upload-audio/", files=files, headers=headers or bearer(1))
+
+    async def dispatched_scene(self) -> AnalysisRequested:
+        """Upload a recording of a whole scene that is known, and the work that comes of it."""
+        before = len(self.work.events)
+        answer = await self.upload_scene()
         assert answer.status_code == 200, answer.text
         return await self.work.until(AnalysisRequested, before + 1)
 
