@@ -3,15 +3,18 @@
 import asyncio
 from datetime import datetime, timedelta
 
+TICK = timedelta(microseconds=1)
+
 
 class Clock:
-    """Call it for the time of now."""
+    """Call it for the time of now: a tick later at each call, or what happens at one moment would have no order."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._sleepers: list[tuple[datetime, asyncio.Future[None]]] = []
 
     def __call__(self) -> datetime:
+        self._now += TICK
         return self._now
 
     @property

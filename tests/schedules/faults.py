@@ -16,6 +16,7 @@ from tests.schedules.turns import FATE, Fate, Fault, Turns, die
 
 # Of one message in one queue: fewer than the ladder has rungs, or an honest message would end in the dead letters.
 FAULTS_OF_A_MESSAGE = 3
+STRUCK_TURNS = (1, 1, 1, 2, 2, 3)  # most handlers have one or two
 LADDER = (0.0,) * (FAULTS_OF_A_MESSAGE + 1)
 
 
@@ -32,6 +33,7 @@ class FaultyBus(MemoryBus):
         self._turns = turns
         self._rate = rate
         self._faults = Counter[tuple[str, str]]()
+        self._consumers: list[Subscription] = []
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: Message) -> None:
@@ -65,7 +67,9 @@ class FaultyBus(MemoryBus):
                 self._turns.note(f"  the acknowledgement is lost: {message.type} ({message.subject})")
                 await die()
 
-        return await super().consume(queue, deliver, concurrency=concurrency)
+        subscription = await super().consume(queue, deliver, concurrency=concurrency)
+        self._consumers.append(subscription)
+        return subscription
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         fate = FATE.get()
@@ -76,6 +80,7 @@ class FaultyBus(MemoryBus):
 
     async def close(self) -> None:
         deliveries = list(self._deliveries)
+        await asyncio.gather(*(consumer.drain(0) for consumer in self._consumers))
         await super().close()
         await asyncio.gather(*deliveries, return_exceptions=True)
 
@@ -89,7 +94,7 @@ class FaultyBus(MemoryBus):
 
 def draw_fate(turns: Turns, *faults: Fault) -> Fate:
     """One of `faults` (of all, if none is named) at one of the first turns of a task."""
-    fate = Fate(turns.random.choice(faults or tuple(Fault)), turns.random.randint(1, 3))
+    fate = Fate(turns.random.choice(faults or tuple(Fault)), turns.random.choice(STRUCK_TURNS))
     turns.note(f"  fate: {fate.fault} ({fate.at})")
     return fate
 

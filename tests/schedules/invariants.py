@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +13,11 @@ from libs.common.db import Database
 from libs.common.inbox import INBOX
 from libs.common.outbox.table import OUTBOX
 from services.audio.jobs import State
-from services.audio.models import JOBS
+from services.audio.models import JOB_LOG, JOBS
 from services.notifier.models import FRAMES
+from tests.schedules.replica import RULES
 from tests.schedules.servers import result_of
-from tests.schedules.world import RULES, World
+from tests.schedules.world import World
 
 # The last fact of a job, by its last state, and what clients are told.
 ENDS = {
@@ -27,8 +28,11 @@ ENDS = {
 FINAL = [fact for fact, _ in ENDS.values()]
 
 
-async def check(world: World, accepted: Sequence[str]) -> list[str]:
-    """What is wrong, in words; nothing if the list is empty. `accepted` are the jobs that clients were told of."""
+async def check(world: World, accepted: Collection[str], cancelled: Collection[str]) -> list[str]:
+    """What is wrong, in words; nothing if the list is empty.
+
+    `accepted` are the jobs that clients were told of, `cancelled` those of which they were told that they are.
+    """
     messages = await _rows(world.audio, sa.select(OUTBOX).where(OUTBOX.c.id > world.first_message).order_by(OUTBOX.c.id))
     begun = [_body(message)["job_id"] for message in messages if message.type == "audio.uploaded"]
     wrong = [f"job {job_id} began {begun.count(job_id)} times" for job_id in accepted if begun.count(job_id) != 1]
@@ -43,6 +47,8 @@ async def check(world: World, accepted: Sequence[str]) -> list[str]:
             if noted[message_id] != 1
         ]
     jobs = await _rows(world.audio, sa.select(JOBS).where(JOBS.c.id.in_(begun)))
+    wrong += [f"job {job.id} is {job.state} again" for job in jobs if job.id in cancelled and job.state != State.CANCELLED]
+    logs = await _rows(world.audio, sa.select(JOB_LOG).where(JOB_LOG.c.job_id.in_(begun)).order_by(JOB_LOG.c.version))
     channels = [job_channel(job.id) for job in jobs]
     frames = await _rows(world.notifier, sa.select(FRAMES).where(FRAMES.c.channel.in_(channels)).order_by(FRAMES.c.sequence))
     for job in jobs:
@@ -50,6 +56,7 @@ async def check(world: World, accepted: Sequence[str]) -> list[str]:
         facts = [message for message in messages if message.subject == channel]
         requests = [message for message in messages if message.subject == f"work:{job.id}"]
         wrong += _wrong_with_job(job, facts, requests)
+        wrong += _wrong_with_log(job, [row for row in logs if row.job_id == job.id])
         kept = [frame for frame in frames if frame.channel == channel]
         wrong += _wrong_with_frames(channel, facts, kept)
         wrong += _wrong_with_heard(channel, kept, world.frames)
@@ -79,6 +86,13 @@ def _wrong_with_job(job: Any, facts: Sequence[Any], requests: Sequence[Any]) -> 
             yield f"job {job.id} has the result {job.result} of somebody who did not hold its lease"
     elif job.result is not None:
         yield f"job {job.id} is {job.state} and has a result"
+
+
+def _wrong_with_log(job: Any, rows: Sequence[Any]) -> Iterator[str]:
+    if [row.version for row in rows] != list(range(1, job.version + 1)):
+        yield f"job {job.id} has version {job.version} and the log {[row.version for row in rows]}"
+    if [row.version for row in rows if row.state in ENDS] != [job.version]:
+        yield f"job {job.id} went through the states {[row.state for row in rows]}"
 
 
 def _wrong_with_frames(channel: str, facts: Sequence[Any], frames: Sequence[Any]) -> Iterator[str]:

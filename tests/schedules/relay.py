@@ -32,7 +32,7 @@ class StepwiseRelay:
     """At least once, in order per subject. A real one runs by hints and timers, which no seed could decide."""
 
     def __init__(
-        self, database: FaultyDatabase, bus: Bus, turns: Turns, start: Callable[[Coroutine[Any, Any, None]], None]
+        self, database: FaultyDatabase, bus: Bus, turns: Turns, start: Callable[[Coroutine[Any, Any, None]], object]
     ) -> None:
         self._database = database
         self._bus = bus

@@ -1,5 +1,7 @@
 """One schedule: a few jobs, everything that may go wrong, and what must be true when nothing moves any more."""
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
@@ -7,17 +9,18 @@ import sqlalchemy as sa
 
 from libs.common.db import DatabaseUnavailable
 from services.audio.models import JOBS
-from services.audio.service import JobService
-from tests.schedules.faults import draw_fate
+from tests.schedules.clients import Clients
 from tests.schedules.invariants import check
-from tests.schedules.turns import Fault, Turns
-from tests.schedules.world import RULES, Houses, World
+from tests.schedules.replica import RULES
+from tests.schedules.turns import Turns
+from tests.schedules.world import DATABASE_FAULTS, REPLICAS, Houses, World
 
 STEPS = 3_000  # turns of a schedule; the longest of those that end take a tenth
-RATES = (0.0, 0.02, 0.06, 0.15)  # of each fault, at each occasion
+RATES = (0.0, 0.05, 0.1, 0.25)  # of each fault, at each occasion
 CLIENTS = (1, 1, 1, 2, 2, 3)
 TIME_PASSES = 0.03  # at each turn
 SWEEPS = 0.03
+PATIENCE = 1e6  # seconds of the real clock that a replica gets to finish
 
 
 class Violation(AssertionError):
@@ -34,21 +37,18 @@ async def run(houses: Houses, seed: int) -> list[str]:
     turns = Turns(Random(seed))
     world = World(houses, turns, turns.random.choice(RATES))
     await world.open()
-    accepted: list[str] = []
+    clients = Clients(world)
     try:
-        clients = turns.random.choice(CLIENTS)
-        for _ in range(clients):
-            fate = draw_fate(turns, Fault.DATABASE_AWAY, Fault.DATABASE_IN_DOUBT) if turns.chance(world.rate) else None
-            world.start(_client(world, accepted), fate)
-        await _play(world, accepted, clients)
-        wrong = [repr(error) for error in world.failures] or await check(world, accepted)
+        each = [world.start(clients.one(), world.draw_fate(*DATABASE_FAULTS)) for _ in range(turns.random.choice(CLIENTS))]
+        await _play(world, each)
+        wrong = [repr(error) for error in world.failures] or await check(world, clients.accepted, clients.cancelled)
     except _Stuck:
         wrong = ["it does not come to an end"]
     finally:
         await world.close()
-    log = _readable(turns.log, accepted)
+    log = _readable(turns.log, clients.accepted)
     if wrong:
-        raise Violation(seed, _readable(wrong, accepted), log)
+        raise Violation(seed, _readable(wrong, clients.accepted), log)
     return log
 
 
@@ -56,23 +56,8 @@ class _Stuck(Exception):
     pass
 
 
-async def _client(world: World, accepted: list[str]) -> None:
-    """Uploads, and asks again with the same key until it knows its job."""
-    upload = world.upload()
-    while True:
-        try:
-            return accepted.append(await upload())
-        except DatabaseUnavailable:
-            world.turns.note("  the client tries again")
-
-
-async def _sweep(jobs: JobService) -> None:
-    with suppress(DatabaseUnavailable):
-        await jobs.sweep()
-
-
-async def _play(world: World, accepted: list[str], clients: int) -> None:
-    """Until every client knows its job, every job has ended and nobody sleeps; raises _Stuck."""
+async def _play(world: World, clients: Sequence["asyncio.Task[None]"]) -> None:
+    """Until the clients want no more, every job has ended and nobody sleeps; raises _Stuck."""
     turns = world.turns
     for _ in range(STEPS):
         if world.failures:
@@ -80,13 +65,15 @@ async def _play(world: World, accepted: list[str], clients: int) -> None:
         if turns.chance(TIME_PASSES):
             _let_pass(world, turns.random.choice((1.0, RULES.lease_seconds / 2, RULES.lease_seconds)))
         if turns.chance(SWEEPS):
-            _start_sweep(world)
+            world.start(_sweep(world), world.draw_fate())
+        if turns.chance(world.rate / 10):
+            world.start(world.replace(turns.random.randrange(REPLICAS), turns.random.choice((0.0, PATIENCE))))
         if await turns.next():
             continue
-        if len(accepted) == clients and not world.clock.sleepers and not await _open_jobs(world):
+        if all(client.done() for client in clients) and not world.clock.sleepers and not await _open_jobs(world):
             return
         _let_pass(world, RULES.lease_seconds)
-        _start_sweep(world)
+        world.start(_sweep(world), world.draw_fate())
     raise _Stuck
 
 
@@ -95,9 +82,9 @@ def _let_pass(world: World, seconds: float) -> None:
     world.clock.advance(seconds)
 
 
-def _start_sweep(world: World) -> None:
-    fate = draw_fate(world.turns) if world.turns.chance(world.rate) else None
-    world.start(_sweep(world.turns.random.choice(world.replicas)), fate)
+async def _sweep(world: World) -> None:
+    with suppress(DatabaseUnavailable):
+        await world.turns.random.choice(world.replicas).sweeper.sweep()
 
 
 async def _open_jobs(world: World) -> bool:

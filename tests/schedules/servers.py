@@ -1,9 +1,9 @@
 """Analysis servers as they may be: quick, slow, dying, forgetful, repeating themselves, lying."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from libs.common.bus.base import Bus, BusUnavailable, Message
+from libs.common.bus.base import BusUnavailable, Message
 from libs.common.contracts.audio import (
     AnalysisReport,
     AnalysisReportCompleted,
@@ -13,26 +13,28 @@ from libs.common.contracts.audio import (
     AnalysisRequested,
 )
 from libs.common.contracts.notifier import job_channel
-from tests.schedules.clock import Clock
-from tests.schedules.turns import Turns
+from libs.common.db import DatabaseUnavailable
+from services.audio.errors import JobBusy
+
+if TYPE_CHECKING:
+    from tests.schedules.world import World
 
 WORKER = "a server of the schedule"
-GIVES_UP = 20  # publications of one report
+BY_HTTP = 0.25  # of the reports
+GIVES_UP = 20  # attempts at one report
 FORGED = "nobody who was asked"
 
 
 class Servers:
     """Take every request and answer it, each in a way that is drawn."""
 
-    def __init__(self, bus: Bus, turns: Turns, clock: Clock, start: Callable[[Coroutine[Any, Any, None]], None]) -> None:
-        self._bus = bus
-        self._turns = turns
-        self._clock = clock
-        self._start = start
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._turns = world.turns
 
     async def take(self, message: Message) -> None:
         """Handle a message of a work queue: acknowledged at once, the work goes on beside it."""
-        self._start(self._work(AnalysisRequested.model_validate_json(message.body)))
+        self._world.start(self._work(AnalysisRequested.model_validate_json(message.body)))
 
     async def _work(self, request: AnalysisRequested) -> None:
         draw = self._turns.random
@@ -47,7 +49,7 @@ class Servers:
         script += self._ends(request)
         for report in script:
             if draw.random() < 0.12:
-                await self._clock.sleep(draw.choice((1.0, 0.5, 1.5)) * request.lease_seconds)
+                await self._world.clock.sleep(draw.choice((1.0, 0.5, 1.5)) * request.lease_seconds)
             if draw.random() < 0.05:
                 self._turns.note("  the server falls silent")
                 return
@@ -75,13 +77,15 @@ class Servers:
 
     async def _say(self, report: AnalysisReport) -> None:
         message = Message.of(report, source="analysis", subject=job_channel(report.job_id))
+        by_http = self._turns.chance(BY_HTTP)
         for _ in range(GIVES_UP):
-            try:
+            with suppress(BusUnavailable, DatabaseUnavailable, JobBusy):
                 async with self._turns.turn(f"the server reports {report.name} ({message.subject})"):
-                    await self._bus.publish(message)
-            except BusUnavailable:
-                continue
-            return
+                    if not by_http:
+                        await self._world.bus.publish(message)
+                if by_http:
+                    await self._world.post(message)
+                return
 
     def _made_up(self) -> str:
         return f"{self._turns.random.getrandbits(128):032x}"

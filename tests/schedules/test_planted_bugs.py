@@ -12,7 +12,8 @@ from libs.common import inbox
 from libs.common.bus.base import Message
 from libs.common.bus.router import Router
 from libs.common.db import Database, DatabaseUnavailable, Outgoing
-from services.audio import repository, service
+from services.audio import changes, job_repository
+from services.audio.job_repository import Saved
 from services.audio.jobs import Completed, Failed, Ignored, Job, JobEvent, Progressed, Rules, Started, transition
 from tests.schedules.schedule import Violation, run
 from tests.schedules.world import Houses
@@ -31,15 +32,16 @@ async def report_of_first_violation(houses: Houses) -> str:
 
 
 def a_change_overwrites_one_that_it_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    save = repository.save_job
+    save = job_repository.save_job
 
-    async def overwrite(database: Database, before: Job, after: Job, outgoing: Collection[Outgoing]) -> bool:
+    async def overwrite(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
         async with database.autocommit() as connection:
-            now = await repository.find_job(connection, before.id)
+            now = await job_repository.find_job(connection, saved.before.id)
         assert now is not None
-        return await save(database, replace(before, version=now.version), after, outgoing)
+        before, after = replace(saved.before, version=now.version), replace(saved.after, version=now.version + 1)
+        return await save(database, replace(saved, before=before, after=after), outgoing)
 
-    monkeypatch.setattr(repository, "save_job", overwrite)
+    monkeypatch.setattr(job_repository, "save_job", overwrite)
 
 
 def a_report_counts_under_any_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +50,7 @@ def a_report_counts_under_any_lease(monkeypatch: pytest.MonkeyPatch) -> None:
             event = replace(event, lease=job.lease)
         return transition(job, event, now, rules)
 
-    monkeypatch.setattr(service, "transition", trusting)
+    monkeypatch.setattr(changes, "transition", trusting)
 
 
 def a_message_is_acknowledged_though_its_handler_failed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,8 @@ class Turns:
         except asyncio.CancelledError:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
+            else:
+                self._over.set()
             raise
         self._holder = asyncio.current_task()
         try:

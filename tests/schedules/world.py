@@ -1,64 +1,37 @@
 """Two replicas of `audio` and of `notifier`, with all that a schedule plays for them; what lasts from schedule to schedule."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Coroutine
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import sqlalchemy as sa
 
-from libs.common.bus.base import PARTITIONS
-from libs.common.bus.topology import AUDIO, AUDIO_REPORTS, NOTIFIER, WORK
+from libs.common.bus.base import PARTITIONS, Message
+from libs.common.bus.topology import WORK
 from libs.common.contracts.notifier import HEARD, Frame
 from libs.common.outbox.table import OUTBOX
-from libs.common.storage.base import StoredObject
-from libs.common.storage.disk import DiskStorage
 from services.audio.catalog import CatalogClient
-from services.audio.handlers import event_router
-from services.audio.jobs import Lifetimes, Rules
-from services.audio.orders import Orders
 from services.audio.repository import Line
 from services.audio.scripts import ScriptService
-from services.audio.service import JobService
 from services.audio.tokens import TokenService
-from services.audio.uploads import Patience, UploadService
-from services.audio.webhooks import WebhookSigner
-from services.notifier.handlers import build_router
-from services.notifier.service import NotifierService
+from services.audio.uploads import Uploader
 from tests.schedules.clock import Clock
-from tests.schedules.faults import FaultyBus, FaultyDatabase
+from tests.schedules.faults import FaultyBus, FaultyDatabase, draw_fate
 from tests.schedules.relay import StepwiseRelay
+from tests.schedules.replica import Replica
 from tests.schedules.servers import Servers
-from tests.schedules.turns import FATE, Fate, Turns
-from tests.services.audio.house import script, wav
+from tests.schedules.turns import FATE, Fate, Fault, Turns
+from tests.services.audio.house import script
 
 REPLICAS = 2
 LINE = Line(script_id=7, token_id=3, deleted=False)
-RULES = Rules(lease_seconds=30, max_attempts=3, retry_seconds=(0.0, 15.0))
-JOB_SECONDS = 300.0
+UPLOADERS = (Uploader(None, "somebody"), Uploader(5, "somebody who is signed in"))
+DATABASE_FAULTS = (Fault.DATABASE_AWAY, Fault.DATABASE_IN_DOUBT)
 BEGINNING = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
 _LAST_MESSAGE = sa.select(sa.func.coalesce(sa.func.max(OUTBOX.c.id), 0))
-
-
-class Shelf(DiskStorage):
-    """A store that keeps nothing: no handler reads the bytes, and a disk's threads would not wait for their turn."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("/nowhere"), signing_key=b"of schedules only", public_url="http://127.0.0.1")
-
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, media_type: str) -> StoredObject:
-        size = 0
-        async for chunk in chunks:
-            size += len(chunk)
-        return StoredObject(key, size, media_type)
-
-    async def delete(self, key: str) -> None:
-        pass
 
 
 class Houses:
@@ -104,32 +77,18 @@ class World:
             database.turns = turns
         self.first_message = 0  # of the outbox, before those of this schedule
         self.relay = StepwiseRelay(self.audio, self.bus, turns, self.start)
-        storage = Shelf()
-        orders = Orders(
-            self.audio,
-            storage,
-            WebhookSigner(b"of schedules only", "http://127.0.0.1"),
-            lease_seconds=RULES.lease_seconds,
-            reference_bucket=None,
-        )
-        self.replicas = [
-            JobService(self.audio, self.bus, orders, RULES, max_result_bytes=10_000, clock=self.clock) for _ in range(REPLICAS)
-        ]
-        patience = Patience(Lifetimes(line=timedelta(seconds=JOB_SECONDS)), key=timedelta(hours=24))
-        self._scripts, self._tokens = houses.scripts, houses.tokens
-        self._uploads = UploadService(self.audio, storage, patience, clock=self.clock)
+        self._houses = houses
+        self._replacing: set[int] = set()
+        self.replicas = [self._replica() for _ in range(REPLICAS)]
 
     async def open(self) -> None:
         """Begin to consume and to relay."""
         async with self.audio.engine.connect() as connection:
             self.first_message = (await connection.execute(_LAST_MESSAGE)).scalar_one()
         await self.bus.start()
-        for jobs in self.replicas:
-            router = event_router(jobs, self._scripts, self._tokens)
-            await self.bus.consume(AUDIO, router)
-            await self.bus.consume(AUDIO_REPORTS, router)
-            await self.bus.consume(NOTIFIER, build_router(NotifierService(self.notifier, self.bus)))
-        servers = Servers(self.bus, self.turns, self.clock, self.start)
+        for replica in self.replicas:
+            await replica.open(self.draw_fate(*DATABASE_FAULTS))
+        servers = Servers(self)
         for queue in WORK.values():
             await self.bus.consume(queue, servers.take)
         gateway = await self.bus.listen_frames(self._hear)
@@ -137,7 +96,31 @@ class World:
             await gateway.bind(partition)
         self.start(self.relay.run())
 
-    def start(self, work: Coroutine[Any, Any, None], fate: Fate | None = None) -> None:
+    def _replica(self) -> Replica:
+        houses = self._houses
+        return Replica(self.audio, self.notifier, self.bus, self.clock, houses.scripts, houses.tokens)
+
+    async def replace(self, place: int, patience: float) -> None:
+        """Stop a replica, which gets so many seconds to finish what it handles, and start another one."""
+        if place in self._replacing:
+            return
+        self._replacing.add(place)
+        async with self.turns.turn(f"replica {place} is " + ("stopped" if patience else "killed")):
+            leaves, self.replicas[place] = self.replicas[place], self._replica()
+        await leaves.close(patience)
+        await self.replicas[place].open(self.draw_fate(*DATABASE_FAULTS))
+        self._replacing.remove(place)
+
+    async def post(self, message: Message) -> None:
+        """Let some replica handle `message` as if it came by HTTP. Raises what its use case raises."""
+        FATE.set(self.draw_fate(*DATABASE_FAULTS))
+        await self.turns.random.choice(self.replicas).reports(message)
+
+    def draw_fate(self, *faults: Fault) -> Fate | None:
+        """Mostly none."""
+        return draw_fate(self.turns, *faults) if self.turns.chance(self.rate) else None
+
+    def start(self, work: Coroutine[Any, Any, None], fate: Fate | None = None) -> "asyncio.Task[None]":
         """Run `work` beside everything else, under its fate; it must not fail."""
 
         async def fated() -> None:
@@ -147,19 +130,15 @@ class World:
         task = asyncio.create_task(fated())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-
-    def upload(self) -> Callable[[], Coroutine[Any, Any, str]]:
-        """A recording with an idempotency key; each call uploads it, for the id of its job."""
-        key = uuid4().hex
-        return lambda: self._uploads.accept(LINE, None, _recording(), key, client="a client")
+        return task
 
     async def close(self) -> None:
         """Stop everything."""
         await asyncio.sleep(0)  # what was started just now gets as far as to be stopped
-        closing = asyncio.create_task(self.bus.close())
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(closing, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *(replica.close(0) for replica in self.replicas), return_exceptions=True)
+        await self.bus.close()
 
     async def _hear(self, partition: int, body: bytes) -> None:
         heard = HEARD.validate_json(body)
@@ -170,7 +149,3 @@ class World:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failures.append(error)
-
-
-async def _recording() -> AsyncIterator[bytes]:
-    yield wav()
