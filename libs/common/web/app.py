@@ -60,7 +60,7 @@ class _EitherSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+            scope["path"] = scope["path"].rstrip("/") or "/"  # not in a copy: whoever observes the request reads its route
         await self._app(scope, receive, send)
 
 

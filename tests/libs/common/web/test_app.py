@@ -80,6 +80,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_path_answers_with_and_without_its_slash(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.json()) == (200, {"number": 3})
+    assert 'route="/things/{number}",service="test",status="200"' in (await client.get("/metrics")).text
+    assert 'route="unmatched",service="test",status="200"' not in (await client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
