@@ -105,7 +105,7 @@ class Asked:
         del report["scores"]
         body = report if isinstance(self.job, LineJob) else {"task_id": None, "analysis_results": report}
         async with self.server.client.post(self.job.webhook_url, json=body) as answer:
-            self.server.calls_back.append((self.job_id, answer.status))
+            await self.server.note(self.job_id, answer.status)
 
 
 Behaviour: TypeAlias = Callable[[Asked], Awaitable[web.StreamResponse]]
@@ -233,6 +233,22 @@ class AnalysisServer:
         """Wait for the `times`th job."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(lambda: len(self.asked) >= times)
+
+    async def note(self, job_id: str, status: int) -> None:
+        """The webhook of a job was called and answered with `status`."""
+        async with self._news:
+            self.calls_back.append((job_id, status))
+            self._news.notify_all()
+
+    async def until_called_back(self, job_id: str, times: int = 1, *, seconds: float = 10.0) -> list[int]:
+        """The statuses with which the job's webhook has answered, when it has done so `times` times."""
+
+        def statuses() -> list[int]:
+            return [status for job, status in self.calls_back if job == job_id]
+
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: len(statuses()) >= times)
+        return statuses()
 
     async def start(self) -> None:
         """Listen."""

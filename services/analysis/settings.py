@@ -54,10 +54,6 @@ class AnalysisSettings(BusSettings):
     # until it is looked at again: a restart takes a second, and a look at a server that is gone costs nothing
     breaker_first_pause: float = Field(1.0, gt=0)
     breaker_longest_pause: float = Field(30.0, gt=0)
-    # false: the servers' answers hold the scores, and they are given no address to report to
-    needs_webhook: bool = True
-    # as `audio` has it, who makes the addresses; the bridge only sees to it that there are any
-    webhook_base_url: str | None = Field(None, validation_alias="AUDIO_WEBHOOK_BASE_URL")
 
     @model_validator(mode="after")
     def _bridge_leads_somewhere(self) -> Self:
@@ -65,9 +61,4 @@ class AnalysisSettings(BusSettings):
             servers = {"ANALYSIS_HTTP_URL": self.http_url, "SCRIPT_ANALYSIS_HTTP_URL": self.script_http_url}
             if missing := [name for name, url in servers.items() if url is None]:
                 raise ValueError(f"ANALYSIS_MODE=http needs {' and '.join(missing)}")
-            if self.needs_webhook and not self.webhook_base_url:
-                raise ValueError(
-                    "ANALYSIS_MODE=http needs AUDIO_WEBHOOK_BASE_URL, where the analysis server reaches the gateway "
-                    "(`audio` needs it too), or ANALYSIS_NEEDS_WEBHOOK=false if the server's answers hold the scores"
-                )
         return self

@@ -72,7 +72,6 @@ async def bridging(server: AnalysisServer, **changes: Any) -> AsyncIterator[tupl
         "mode": "http",
         "http_url": server.token_url,
         "script_http_url": server.line_url,
-        "needs_webhook": False,
         "breaker_first_pause": 0.02,
         "breaker_longest_pause": 0.05,
     }
@@ -143,7 +142,7 @@ async def test_a_learner_is_told_that_the_webhook_is_waited_for_and_the_lease_is
 
 @pytest.mark.parametrize("behaviour", [accepted(), hang()], ids=["took the job and was silent", "never said anything"])
 async def test_a_webhook_that_never_comes_is_a_temporary_failure(behaviour: Any) -> None:
-    settings = {"webhook_seconds": 0.1, "script_answer_seconds": 0.05, "http_concurrency": 1}
+    settings = {"webhook_seconds": 1.0, "script_answer_seconds": 0.5, "http_concurrency": 1}
     async with AnalysisServer() as server, bridging(server, **settings) as (desk, _, webhooks):
         server.plan(behaviour, scores())
         desk.give(webhooks.job())
@@ -154,7 +153,7 @@ async def test_a_webhook_that_never_comes_is_a_temporary_failure(behaviour: Any)
 
 
 async def test_a_server_that_answers_too_late_may_still_use_the_webhook() -> None:
-    settings = {"script_answer_seconds": 0.05, "http_concurrency": 1}
+    settings = {"script_answer_seconds": 0.5, "http_concurrency": 1}
     async with AnalysisServer() as server, bridging(server, **settings) as (desk, _, webhooks):
         server.plan(hang(), scores())
         desk.give(webhooks.job())
