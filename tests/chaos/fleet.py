@@ -18,7 +18,7 @@ from tests.e2e.platforms import free_port
 from yousync.backing import start_fleet_backing, stop_fleet_backing
 from yousync.client import Client
 from yousync.environment import SERVICES, Address, Backing, service_environment
-from yousync.local.process import LocalServerError, ServerProcess, kept_ports
+from yousync.local.process import LocalServerError, ServerProcess, answers, kept_ports
 from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.options import Options
 from yousync.ready import until_ready
@@ -63,6 +63,11 @@ class Member:
     environment: Mapping[str, str]
     address: Address | None = None  # of a service
     killed: bool = False  # by us, and not started again yet
+
+    @property
+    def listens(self) -> bool:
+        """Whether somebody would get an answer; nobody asks a worker."""
+        return self.address is None or answers(int(self.address.listen["LISTEN_PORT"]))
 
 
 @dataclass
@@ -152,11 +157,11 @@ class Fleet:
         await stop_fleet_backing(self.options)
 
     async def kill(self, name: str) -> None:
-        """kill -9 of a service or worker; returns when it runs again."""
+        """kill -9 of a service or worker; returns when it runs, and listens, again."""
         member = self.members[name]
         member.killed = True
         await asyncio.to_thread(member.server.kill)
-        while member.killed:
+        while member.killed or not member.listens:
             await asyncio.sleep(LOOK_SECONDS)
 
     def pause(self, name: str) -> None:

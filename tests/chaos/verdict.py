@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -132,11 +133,15 @@ def judge_person(verdict: Verdict, person: Person, state: dict[str, Any], journa
 
 def judge_refusals(verdict: Verdict, refusals: Iterable[Refusal], wounds: Sequence[Wound]) -> None:
     """Every upload that failed must have met something that uploads need."""
+    unexplained: dict[str, list[float]] = defaultdict(list)
     for refusal in refusals:
         verdict.refusals += 1
         ended = refusal.at + refusal.seconds
         if not any(w.whom in NEEDED_BY_UPLOADS and w.touches(refusal.at, ended, healing=HEALING_SECONDS) for w in wounds):
-            verdict.unexplained.append(f"an upload failed after {refusal.seconds:.1f} s with {refusal.what}")
+            unexplained[refusal.what].append(refusal.at)
+    for what, times in unexplained.items():
+        first, last = (datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S") for time in (min(times), max(times)))
+        verdict.unexplained.append(f"{len(times)} uploads between {first} and {last} failed with {what}")
 
 
 async def judge_books(
