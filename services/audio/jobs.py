@@ -63,7 +63,7 @@ class Job:
     version: int = 1
     sequence: int = 1  # the upload is the first fact
     progress: int = texts.STORED_PROGRESS  # 0..100, never falls while the job is open
-    message: str = texts.STORED
+    message: str = texts.STEPS[JobKind.LINE].stored
     attempt: int = 0  # dispatches so far, without those that nobody claimed
     lease: str | None = None  # fencing token of the current attempt
     worker: str | None = None  # who has it, or had it last, for operators
@@ -123,6 +123,7 @@ def new_job(
         dispatch_at=now,
         deadline=now + lifetimes.of(kind, priority),
         priority=priority,
+        message=texts.STEPS[kind].stored,
         traceparent=traceparent,
         created_at=now,
         updated_at=now,
@@ -263,7 +264,7 @@ def _dispatch(job: Job, lease: str, now: datetime, rules: Rules) -> Job | Ignore
         lease=lease,
         lease_expires_at=min(now + timedelta(seconds=rules.claim_seconds), job.deadline),
         progress=max(job.progress, texts.DISPATCHED_PROGRESS),
-        message=texts.DISPATCHED,
+        message=texts.STEPS[job.kind].dispatched,
     )
 
 
@@ -275,7 +276,7 @@ def _run(job: Job, worker: str | None, now: datetime, rules: Rules) -> Job:
         worker=worker,
         started_at=now,
         lease_expires_at=now + timedelta(seconds=rules.lease_seconds),
-        message=texts.RUNNING,
+        message=texts.STEPS[job.kind].running,
     )
 
 
@@ -293,7 +294,7 @@ def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
         started_at=job.started_at if job.state is State.RUNNING else now,
         lease_expires_at=expires,
         progress=max(job.progress, progress),
-        message=texts.step(report.step),
+        message=texts.step(job.kind, report.step),
     )
 
 
@@ -331,7 +332,7 @@ def _queue(job: Job, now: datetime, *, due: datetime) -> Job:
         lease=None,
         lease_expires_at=None,
         dispatch_at=due,
-        message=texts.DISPATCHED,
+        message=texts.STEPS[job.kind].dispatched,
     )
 
 

@@ -1,15 +1,35 @@
 """What a learner reads about a job, and the progress that goes with it. The first block is the public contract's."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
+from libs.common.contracts.audio import JobKind
 from libs.common.web.language import Language
 
-STORED, STORED_PROGRESS = "S3 업로드", 40
-DISPATCHED, DISPATCHED_PROGRESS = "분석 서버 호출", 70
-RUNNING, ALMOST_DONE_PROGRESS = "분석 중…", 99
+STORED_PROGRESS = 40
+DISPATCHED_PROGRESS = 70
+ALMOST_DONE_PROGRESS = 99
 COMPLETED = "분석 완료"
 UPLOADED = "업로드 완료, 분석 시작"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a job's owner reads on the way; `at` stands before the name that a server gives its step."""
+
+    stored: str
+    dispatched: str
+    running: str
+    at: str
+
+
+STEPS: Mapping[JobKind, Steps] = MappingProxyType(
+    {
+        JobKind.LINE: Steps("S3 업로드", "분석 서버 호출", "분석 중…", "분석 중…"),
+        JobKind.TOKEN: Steps("S3 업로드 중...", "분석 서버 요청 중...", "분석 중... 결과 대기", "분석 중..."),
+    }
+)
 
 GAVE_UP = "분석 서버에 문제가 생겨 분석하지 못했습니다. 잠시 후 다시 녹음해 주세요."
 TOO_LATE = "분석이 제한 시간 안에 끝나지 않았습니다. 잠시 후 다시 녹음해 주세요."
@@ -77,9 +97,10 @@ def progress_while_running(percent: int) -> int:
     return DISPATCHED_PROGRESS + within * (ALMOST_DONE_PROGRESS - DISPATCHED_PROGRESS) // 100
 
 
-def step(name: str) -> str:
-    """What is shown while the analysis is at the step that its server calls `name`."""
-    return f"{RUNNING} {cleaned(name)}".rstrip()
+def step(kind: JobKind, name: str) -> str:
+    """What is shown while the analysis is at the step that its server calls `name`; it may have no name."""
+    shown = cleaned(name)
+    return f"{STEPS[kind].at} {shown}" if shown else STEPS[kind].running
 
 
 def cleaned(text: str) -> str:

@@ -5,7 +5,7 @@ from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from libs.common.contracts.audio import AnalysisCancelled, AnalysisCompleted, AnalysisFailed, AudioUploaded, JobFact
+from libs.common.contracts.audio import AnalysisCancelled, AnalysisCompleted, AnalysisFailed, AudioUploaded, JobFact, JobKind
 
 
 class Frame(BaseModel):
@@ -80,7 +80,7 @@ def frame_of(fact: AudioUploaded | JobFact) -> Frame:
     """
     match fact:
         case AudioUploaded():
-            return _frame(fact, "processing", 40, "S3 업로드")
+            return _frame(fact, "processing", 40, "S3 업로드" if fact.kind is JobKind.LINE else "S3 업로드 중...")
         case AnalysisCompleted():
             return _frame(fact, "completed", 100, "분석 완료", fact.result)
         case AnalysisFailed() | AnalysisCancelled():

@@ -6,8 +6,19 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.common.contracts.audio import AnalysisRequested, AudioUploaded, JobKind, Priority
+from libs.common.contracts.audio import (
+    AnalysisProgressed,
+    AnalysisReportCompleted,
+    AnalysisReportProgressed,
+    AnalysisReportStarted,
+    AnalysisRequested,
+    AnalysisStarted,
+    AudioUploaded,
+    JobKind,
+    Priority,
+)
 from libs.common.contracts.catalog import ScriptDeleted, ScriptUpdated, TokenDeleted, TokenUpdated
+from libs.common.contracts.notifier import frame_of
 from libs.common.storage.factory import open_storage
 from services.audio import repository
 from tests.services.audio.house import FakeCatalog, House, Open, bearer, script, token, wav
@@ -99,6 +110,20 @@ async def test_lines_that_are_gone_are_not_asked_for_but_those_of_a_scene_that_i
         assignments = await repository.assignments(connection, [job_id])
     await engine.dispose()
     assert assignments[job_id].words == script(7).words + script(5).words
+
+
+async def test_a_job_of_a_scene_is_told_in_the_words_that_its_clients_know(scene: House) -> None:
+    work = await scene.dispatched_scene()
+    told = {"job_id": work.job_id, "lease": work.lease, "worker": "w"}
+    await scene.tell(AnalysisReportStarted(**told))
+    await scene.tell(AnalysisReportProgressed(**told, progress=50, step="비교"))
+    frames = [frame_of(await scene.facts.until(fact)) for fact in (AudioUploaded, AnalysisStarted, AnalysisProgressed)]
+    assert [frame.data["message"] for frame in frames] == ["S3 업로드 중...", "분석 중... 결과 대기", "분석 중... 비교"]
+    for slash in ("", "/"):
+        answer = await scene.client.get(f"/api/tokens/analysis-result/{work.job_id}{slash}", headers=bearer(1))
+        assert (answer.json()["message"], answer.json()["status"]) == ("분석 중... 비교", "processing")
+    again = await scene.dispatched_scene()
+    assert (await scene.state(again.job_id))["message"] == "분석 서버 요청 중..."
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic x"}, {"Authorization": "Bearer nonsense"}])
@@ -260,7 +285,9 @@ async def test_progress_of_a_batch_looks_as_the_contract_says(scene: House) -> N
     _, body = await batch(scene, IDS, FILE, FILE)
     job_ids = body["job_ids"]
     assert isinstance(job_ids, list)
-    await scene.rows(f"UPDATE jobs SET state = 'completed', progress = 100, message = '분석 완료' WHERE id = '{job_ids[0]}'")
+    work = [await scene.work.until(AnalysisRequested, number) for number in (1, 2)]
+    done = next(each for each in work if each.job_id == job_ids[0])
+    await scene.tell(AnalysisReportCompleted(job_id=done.job_id, lease=done.lease, worker="w", result={}))
     foreign = (await scene.upload(headers=bearer(2))).json()["job_id"]
     asked = f"/api/tokens/batch-progress/?job_ids={job_ids[0]},{job_ids[1]}, {foreign},x"
     answer = (await scene.client.get(asked, headers=bearer(1))).json()
@@ -289,8 +316,8 @@ async def test_progress_of_nothing_or_of_too_much_is_refused(house: House, query
 
 async def test_the_state_of_the_queue_looks_as_the_contract_says(scene: House) -> None:
     await scene.dispatched_scene()
-    await scene.dispatched()
-    await scene.rows("UPDATE jobs SET state = 'running' WHERE kind = 'line'")
+    line = await scene.dispatched()
+    await scene.tell(AnalysisReportStarted(job_id=line.job_id, lease=line.lease, worker="w"))
     assert (await scene.client.get("/api/tokens/queue/status/")).json() == {
         "status": "success",
         "queue_info": {"messages_available": 1, "messages_in_flight": 1, "queue_url": "analysis.work"},
