@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules bench-notice bench-upload clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules bench-notice bench-jobs bench-upload clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ schedules: venv-dev ## The real handlers under seeded faults: make schedules [SC
 
 bench-notice: venv-dev ## Measure: from "analysis reported" to "frame at the client"
 	@$(BIN)/python -m bench.notice
+
+bench-jobs: venv-dev ## Measure: 1, 16, 64, 200 takes at once from the upload to the screen: make bench-jobs [ARGS=--kill-broker=60]
+	@$(BIN)/python -m bench.jobs $(ARGS)
 
 bench-upload: venv-dev ## Measure: memory of an upload of 200 MB against one of 2 MB
 	@$(BIN)/python -m bench.upload
