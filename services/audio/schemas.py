@@ -59,9 +59,10 @@ class JobState(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job as a gateway tells it to a stream that has no frames yet."""
+    """A job as a gateway tells it to a stream that has no frames yet. `sequence` is that of its newest fact."""
 
     job_id: str
+    sequence: int
     status: Status
     progress: int
     message: str
@@ -72,6 +73,7 @@ class JobSummary(BaseModel):
         """The job in the keys of a frame."""
         return cls(
             job_id=job.id,
+            sequence=job.sequence,
             status=Status.of(job.state),
             progress=job.progress,
             message=job.message,

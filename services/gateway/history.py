@@ -17,10 +17,11 @@ KEYS = ("job_id", "status", "progress", "message", "result")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job's state as its owner told it, in the words that clients know."""
+    """A job's state as its owner told it, in the words that clients know, and how many facts it had told of it by then."""
 
     data: dict[str, Any]
     final: bool
+    sequence: int = 0
 
 
 class Histories:
@@ -46,4 +47,4 @@ class Histories:
         if not isinstance(answer, dict):
             raise ValueError("audio answered something that is no job")
         data = {key: answer.get(key) for key in KEYS}
-        return Snapshot(data, final=data["status"] in ("completed", "failed"))
+        return Snapshot(data, final=data["status"] in ("completed", "failed"), sequence=int(answer.get("sequence", 0)))

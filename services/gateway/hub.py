@@ -173,16 +173,35 @@ class Hub:
     async def _begin(self, stream: Stream) -> None:
         """The newest frame, or all after the one that the client had seen when its last connection broke."""
         history = await self._histories.after(stream.channel, stream.seen or 0)
-        if stream.seen is not None and stream.seen > history.last_sequence > 0:  # an id that nobody gave out
+        if stream.seen is not None and stream.seen > history.last_sequence:
+            if await self._goes_on_ahead(stream, history):
+                stream.begun = True
+                return
             stream.seen = None
             history = await self._histories.after(stream.channel, 0)
         if history.last_sequence > 0:
             self._tell(stream, history, history.frames[-1:] if stream.seen is None else history.frames)
         elif (snapshot := await self._histories.snapshot(stream.job_id)) is not None:
+            stream.sequence = snapshot.sequence  # frames up to here have nothing new
             stream.put(encode_data(snapshot.data), last=snapshot.final)
         else:
             stream.put(stream.unknown, last=True)
         stream.begun = True
+
+    async def _goes_on_ahead(self, stream: Stream, history: ChannelHistory) -> bool:
+        """Whether the client has seen a frame that notifier has yet to store: frames are sent before. Then it waits for the next.
+
+        Only the job's owner can tell this from an id that nobody gave out.
+        """
+        job = await self._histories.snapshot(stream.job_id)
+        if job is None or stream.seen is None or job.sequence < stream.seen:
+            return False
+        if job.sequence > stream.seen and not history.last_sequence:
+            return False  # notifier may have forgotten it all: nothing will follow
+        stream.sequence = stream.seen
+        if job.final and job.sequence == stream.seen:
+            stream.close()
+        return True
 
     def _tell(self, stream: Stream, history: ChannelHistory, frames: Sequence[Frame]) -> None:
         stream.sequence = max(stream.sequence, history.last_sequence)

@@ -65,6 +65,7 @@ async def test_a_gateway_reads_any_job_with_the_service_key(house: House) -> Non
     answer = await house.client.get(f"/internal/jobs/{work.job_id}", headers={"X-Service-Key": key})
     assert answer.json() == {
         "job_id": work.job_id,
+        "sequence": 1,
         "status": "processing",
         "progress": 70,
         "message": "분석 서버 호출",

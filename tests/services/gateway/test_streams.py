@@ -134,6 +134,53 @@ async def test_a_client_that_has_the_final_frame_hears_nothing_twice(
         assert await client.rest() == b""
 
 
+async def test_a_client_that_is_ahead_of_notifier_hears_nothing_twice(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake
+) -> None:
+    await notifier.tell()
+    job = {"job_id": JOB, "sequence": 2, "status": "processing", "progress": 70, "message": "x", "result": None}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    async with open_stream(gateway, Last_Event_ID="2") as client:
+        await eventually(lambda: bool(audio.asked))
+        await notifier.tell()
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [3]
+
+
+async def test_a_client_that_has_the_final_frame_before_notifier_hears_it_once(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake
+) -> None:
+    await notifier.tell()
+    job = {"job_id": JOB, "sequence": 2, "status": "completed", "progress": 100, "message": "x", "result": {"a": 1}}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    async with open_stream(gateway, Last_Event_ID="2") as client:
+        assert await client.rest() == b""
+
+
+async def test_what_audio_told_of_a_job_is_not_followed_by_older_frames(
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake
+) -> None:
+    job = {"job_id": JOB, "sequence": 2, "status": "processing", "progress": 70, "message": "x", "result": None}
+    audio.documents[f"/internal/jobs/{JOB}"] = job
+    async with open_stream(gateway) as client:
+        await client.frames(1)
+        for _ in range(2):
+            await notifier.tell()
+        await notifier.tell(final=True)
+        assert ids(await client.rest()) == [3]
+
+
+@pytest.mark.parametrize("seen", ["1", "2"])
+async def test_a_job_that_notifier_has_forgotten_is_told_to_whoever_has_not_seen_its_end(
+    gateway: httpx.AsyncClient, audio: Fake, seen: str
+) -> None:
+    job = {"job_id": JOB, "status": "completed", "progress": 100, "message": "분석 완료", "result": {"a": 1}}
+    audio.documents[f"/internal/jobs/{JOB}"] = {"sequence": 2, **job}
+    async with open_stream(gateway, Last_Event_ID=seen) as client:
+        told = await client.rest()
+    assert told == (b"" if seen == "2" else b"data: " + json.dumps(job, ensure_ascii=False).encode() + b"\n\n")
+
+
 async def test_a_repeated_frame_is_written_once(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
     first = await notifier.tell()
     async with open_stream(gateway) as client:
