@@ -25,6 +25,9 @@ def person() -> Person:
     return seen
 
 
+NUMBERS = {"first": 1, "second": 2}
+
+
 def judged(person: Person, state: dict[str, Any], *notes: tuple[float, str, str]) -> Verdict:
     """`notes` of the workers' journal: when, what, which attempt."""
     verdict = Verdict(seed=1)
@@ -34,7 +37,8 @@ def judged(person: Person, state: dict[str, Any], *notes: tuple[float, str, str]
 
 
 def note(at: float, what: str, attempt: str, worker: str = "worker-1") -> str:
-    return json.dumps({"at": at, "what": what, "attempt": attempt, "worker": worker, "job": JOB})
+    named = {"attempt": attempt, "number": NUMBERS[attempt], "worker": worker, "job": JOB}
+    return json.dumps({"at": at, "what": what, **named})
 
 
 def test_who_saw_one_end_that_is_the_jobs_is_content(person: Person) -> None:
@@ -84,6 +88,10 @@ def test_a_result_that_came_when_somebody_else_had_the_job_must_not_count(person
     first = ((10.0, "began", "first"), (20.0, "scored", "first"))
     assert judged(person, COMPLETED, *first, (25.0, "began", "second")).holds
     assert not judged(person, COMPLETED, *first, (15.0, "began", "second")).holds
+    # who held an earlier lease may still begin when it has run out
+    newer = {**COMPLETED, "result": {**RESULT, "result": {"attempt": "second"}}}
+    person.final = newer
+    assert judged(person, newer, (10.0, "began", "second"), (15.0, "began", "first"), (20.0, "scored", "second")).holds
 
 
 def test_a_failed_job_is_explained_when_each_attempt_is() -> None:

@@ -65,41 +65,55 @@ class Verdict:
         return [f"{kind}: {finding}" for kind, findings in kinds.items() for finding in findings]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a job, as its worker wrote it down. `number` grows with each lease."""
+
+    id: str
+    number: int
+    worker: str
+    began: float
+
+
 class Journal:
     """What the workers wrote down of their attempts, a line of JSON each."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._began: dict[str, list[tuple[str, float, str]]] = defaultdict(list)  # job -> attempt, when, worker
+        self._attempts: dict[str, list[Attempt]] = defaultdict(list)  # by job
         self._crashed: set[str] = set()
         self._scored: dict[str, float] = {}  # attempt -> when
         for line in lines:
             note = json.loads(line)
-            if note["what"] == "began":
-                self._began[note["job"]].append((note["attempt"], note["at"], note["worker"]))
-            elif note["what"] == "crashed":
-                self._crashed.add(note["attempt"])
-            else:
-                self._scored[note["attempt"]] = note["at"]
+            match note["what"]:
+                case "began":
+                    attempt = Attempt(note["attempt"], note["number"], note["worker"], note["at"])
+                    self._attempts[note["job"]].append(attempt)
+                case "crashed":
+                    self._crashed.add(note["attempt"])
+                case _:
+                    self._scored[note["attempt"]] = note["at"]
 
     @property
     def attempts(self) -> int:
-        return sum(map(len, self._began.values()))
+        return sum(map(len, self._attempts.values()))
 
-    def was_given_up(self, job_id: str, attempt: str) -> bool:
-        """Whether the job had gone to somebody else when this attempt at it was done: then its report must change nothing."""
-        (began,) = (at for name, at, _ in self._began[job_id] if name == attempt)
-        return any(began < at < self._scored[attempt] for _, at, _ in self._began[job_id])
+    def was_given_up(self, job_id: str, attempt_id: str) -> bool:
+        """Whether somebody else had the job when this attempt at it was done: then its report must change nothing."""
+        attempts = self._attempts[job_id]
+        number = next(attempt.number for attempt in attempts if attempt.id == attempt_id)
+        return any(other.number > number and other.began < self._scored[attempt_id] for other in attempts)
 
     def explain_failure(self, job_id: str, wounds: Sequence[Wound], patience: float) -> bool:
         """Whether each attempt at the job crashed on purpose, or something that it needs was hurt while it ran."""
         needed = {"audio", BROKER, POSTGRES}
         return all(
-            attempt in self._crashed
+            attempt.id in self._crashed
             or any(
-                wound.whom in needed | {worker} and wound.touches(began, began + patience, healing=HEALING_SECONDS)
+                wound.whom in needed | {attempt.worker}
+                and wound.touches(attempt.began, attempt.began + patience, healing=HEALING_SECONDS)
                 for wound in wounds
             )
-            for attempt, began, worker in self._began[job_id]
+            for attempt in self._attempts[job_id]
         )
 
 

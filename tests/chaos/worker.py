@@ -17,7 +17,8 @@ from uuid import uuid4
 import uvloop
 
 from libs.common.bus.factory import open_bus
-from libs.common.telemetry import configure_logging, current
+from libs.common.contracts.audio import AnalysisRequested
+from libs.common.telemetry import configure_logging, current, log_context
 from services.analysis.errors import ScoringCrashed
 from services.analysis.fetch import Recordings
 from services.analysis.reference import Reference
@@ -66,7 +67,16 @@ class Pause:
 
     def _note(self, what: str, attempt: str) -> None:
         line = {"at": time.time(), "worker": self._name, "job": current("job_id"), "what": what, "attempt": attempt}
+        line["number"] = int(current("attempt") or 0)
         self._journal.write(json.dumps(line) + "\n")
+
+
+class Numbering(Reference):
+    """Lets the journal know which of its job's attempts each is: one may have its lease for long before its scoring begins."""
+
+    async def analyse(self, request: AnalysisRequested, progress: Callable[[int, str], None]) -> dict[str, Any]:
+        with log_context(attempt=str(request.attempt)):
+            return await super().analyse(request, progress)
 
 
 async def main(name: str, slots: int, seconds: float, journal: Path) -> None:
@@ -74,7 +84,7 @@ async def main(name: str, slots: int, seconds: float, journal: Path) -> None:
     settings = AnalysisSettings()
     bus = open_bus(settings, name=name)
     recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)
-    analyst = Reference(Pause(name, slots, seconds, journal), recordings)
+    analyst = Numbering(Pause(name, slots, seconds, journal), recordings)
     worker = Worker(
         bus, analyst, name=name, progress_seconds=settings.progress_seconds, shutdown_seconds=settings.shutdown_seconds
     )
