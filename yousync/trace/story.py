@@ -59,7 +59,8 @@ def tell(found: Gathered) -> Story:
     silent = tuple(f"{part} does not answer: {why}" for part, why in found.silent.items())
     if found.job is None:
         return Story(found.job_id, f"job {found.job_id}", None, (), silent, text, stuck)
-    nodes = (_received(found, found.job), *_steps(found, found.job), *_chain(found))
+    earlier, later = _chain(found, found.job)
+    nodes = (*earlier, _received(found, found.job), *_steps(found, found.job), *later)
     return Story(found.job_id, _headline(found.job), found.job["created_at"], nodes, silent, text, stuck)
 
 
@@ -192,12 +193,15 @@ def _message(found: Gathered, message: Sent) -> Node:
     return Node(f"{message.type}: {'; '.join(parts)}", message.created_at, any(fate.trouble for fate in whole))
 
 
-def _chain(found: Gathered) -> Iterator[Node]:
-    """The other jobs for the same take."""
+def _chain(found: Gathered, job: Row) -> tuple[list[Node], list[Node]]:
+    """The other jobs for the same take: those that came before, and those that came after."""
+    earlier: list[Node] = []
+    later: list[Node] = []
     for other in found.chain:
-        if other["id"] == found.job_id:
-            continue
-        state = STATES.get(other["state"], other["state"])
-        why = f" ({REASONS.get(other['reason'], other['reason'])})" if other["reason"] else ""
-        earlier = found.job is not None and other["created_at"] < found.job["created_at"]
-        yield Node(f"{'before' if earlier else 'done over by'} job {other['id']}: {state}{why}", other["created_at"])
+        ended = STATES.get(other["state"], other["state"])
+        why = f" ({REASONS.get(other['reason'], other['reason'])})" if other["reason"] and other["state"] == "failed" else ""
+        if other["created_at"] < job["created_at"]:
+            earlier.append(Node(f"earlier job {other['id']}: {ended}{why}", other["created_at"]))
+        elif other["id"] != job["id"]:
+            later.append(Node(f"done over by job {other['id']}: {ended}{why}", other["created_at"]))
+    return earlier, later
