@@ -189,7 +189,7 @@ class Hub:
         stream.begun = True
 
     async def _goes_on_ahead(self, stream: Stream, history: ChannelHistory) -> bool:
-        """Whether the client has seen a frame that notifier has yet to store: frames are sent before. Then it waits for the next.
+        """Whether the client has seen a frame that notifier has yet to store: it was sent before. Then it waits for the next.
 
         Only the job's owner can tell this from an id that nobody gave out.
         """
