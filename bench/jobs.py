@@ -228,18 +228,26 @@ def quantiles(values: Iterable[float]) -> str:
     return "/".join(f"{cuts[n - 1]:.0f}" for n in (50, 95, 99))
 
 
+def cpu(of: Path) -> float:
+    """Milliseconds of processor time that it has used so far (proc(5), stat 14 and 15)."""
+    fields = (of / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
 async def measure(fleet: Fleet, loads: Iterable[Load]) -> None:
     """Print a row for each load."""
     loads = tuple(loads)
-    print("at once  slots  jobs/s  of possible  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB, each process")
+    print("at once  slots  jobs/s  of possible  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB + ms of CPU a job")
     async with classroom(fleet.url, max(load.at_once for load in loads)) as learners:
         for load in loads:
             await with_slots(fleet, load.slots)
             for service in SERVICES:
                 reset_peak(process(fleet, service))
+            before = {service: cpu(process(fleet, service)) for service in SERVICES}
             seen = await carry(load, learners)
             rate = seen.finished / seen.seconds
-            peaks = ", ".join(f"{service} {peak(process(fleet, service)):.0f}" for service in SERVICES)
+            used = {service: (cpu(process(fleet, service)) - before[service]) / load.takes for service in SERVICES}
+            peaks = ", ".join(f"{name} {peak(process(fleet, name)):.0f}+{used[name]:.0f}" for name in SERVICES)
             print(
                 f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / load.possible:>10.0%}   "
                 f"{quantiles(seen.answers):>19}  {quantiles(seen.notices):>19}  {seen.finished:>4}/{load.takes:<4} {peaks}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 
 from services.analysis.errors import ServerBusy, ServerFailed, ServerSilent, ServerUnreachable, TakeRefused
+from services.analysis.forms import MEDIA_TYPE, encoded
 
 # uvicorn, which such servers commonly run on, closes idle connections after 5 s; who comes later meets a closed door.
 KEEP_IDLE_SECONDS: Final = 3.0
@@ -39,7 +40,7 @@ class HttpServer:
             timeout=httpx.Timeout(None, connect=connect_seconds),  # the whole answer has a limit of its own
             limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_IDLE_SECONDS),
             # Compressed answers would have to be unpacked before their size is known.
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": MEDIA_TYPE},
             follow_redirects=False,
             trust_env=False,
         )
@@ -69,7 +70,7 @@ class HttpServer:
         try:
             async with (
                 asyncio.timeout(self._answer_seconds),
-                self._client.stream("POST", self._url, data=form) as answer,
+                self._client.stream("POST", self._url, content=encoded(form)) as answer,
             ):
                 _judge(answer)
                 return _read(answer, await self._body(answer))

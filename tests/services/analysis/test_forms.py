@@ -2,10 +2,14 @@
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.catalog import Word
-from services.analysis.forms import form_of
+from services.analysis.forms import encoded, form_of
 from tests.services.analysis.desk import work
 
 WEBHOOK = "http://127.0.0.1:8000/api/scripts/webhook/analysis-complete?job_id=1&key=2"
@@ -51,3 +55,9 @@ def test_a_whole_scene_is_five_fields_and_what_it_lacks_is_empty() -> None:
 def test_a_recording_that_lies_on_our_disk_is_given_by_its_link() -> None:
     document = line(audio_uri="file:///takes/a.wav", audio_url="http://127.0.0.1:8000/objects/a.wav?signature=x")
     assert document["s3_audio_url"] == "http://127.0.0.1:8000/objects/a.wav?signature=x"
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+def test_a_body_is_read_as_it_was_meant(form: dict[str, str]) -> None:
+    body = encoded(form)
+    assert dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(form))) == form
