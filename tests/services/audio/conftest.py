@@ -100,10 +100,16 @@ async def house(open_house: Open) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def queue(database_url: str, tmp_path: Path) -> AsyncIterator[Queue]:
-    """The jobs' queue without the service around it."""
+async def memory_bus() -> AsyncIterator[MemoryBus]:
+    """A bus that nobody uses yet."""
     bus = MemoryBus()
     await bus.start()
-    async with queue_on(database_url, tmp_path / "objects", bus) as queue:
-        yield queue
+    yield bus
     await bus.close()
+
+
+@pytest.fixture
+async def queue(database_url: str, tmp_path: Path, memory_bus: MemoryBus) -> AsyncIterator[Queue]:
+    """The jobs' queue without the service around it."""
+    async with queue_on(database_url, tmp_path / "objects", memory_bus) as queue:
+        yield queue

@@ -26,7 +26,7 @@ from libs.common.contracts.audio import (
     Priority,
 )
 from libs.common.contracts.catalog import ScriptDeleted
-from libs.common.contracts.notifier import HEARD, Frame, Stored, frame_of, job_channel, partition_of
+from libs.common.contracts.notifier import HEARD, Frame, Stored, frame_of, job_channel, lease_channel, partition_of, stop_frame
 from libs.common.db import Database, Outgoing
 from services.audio import job_repository, texts
 from services.audio.errors import JobBusy
@@ -202,6 +202,43 @@ async def test_reports_after_the_end_change_nothing_and_are_counted(house: House
         await house.tell(late)
         assert (await house.state(work.job_id))["result"] == RESULT
         assert counted(kind, "finished") == before + 1
+
+
+async def test_who_reports_too_late_is_told_to_stop(house: House) -> None:
+    first = await house.dispatched()
+    await house.tell(failed(first, temporary=True))
+    second = await house.work.until(AnalysisRequested, 2)
+    stopped: list[str] = []
+
+    async def hear(_: int, body: bytes) -> None:
+        stopped.extend(work.lease for work in (first, second) if HEARD.validate_json(body) == stop_frame(work.lease))
+
+    listener = await house.bus.listen_frames(hear)
+    for work in (first, second):
+        await listener.bind(partition_of(lease_channel(work.lease), PARTITIONS))
+    await house.tell(progressed(first, 50))  # its lease is given to somebody else
+    await house.tell(started(second))
+    await house.tell(completed(second))
+    await house.tell(progressed(second, 99))  # its job has ended
+    await house.tell(progressed(first.model_copy(update={"lease": "no lease of ours"}), 50))
+    async with asyncio.timeout(10):
+        while len(stopped) < 2:
+            await asyncio.sleep(0.005)
+    await listener.close()
+    assert stopped == [first.lease, second.lease]
+
+
+async def test_a_broker_that_takes_no_stop_frame_costs_a_report_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(partition: int, body: bytes) -> None:
+        await asyncio.Event().wait()
+
+    work = await house.dispatched()
+    await house.tell(completed(work))
+    monkeypatch.setattr(house.bus, "publish_frame", hangs)
+    monkeypatch.setattr("services.audio.telling.STOP_SECONDS", 0.05)
+    before = counted("progressed", "finished")
+    await asyncio.wait_for(house.tell(progressed(work, 99)), 10)
+    assert counted("progressed", "finished") == before + 1
 
 
 async def test_a_forged_lease_changes_nothing_and_is_counted(house: House) -> None:
