@@ -8,14 +8,20 @@ import pytest
 import sqlalchemy as sa
 
 from libs.common.background import background
-from libs.common.contracts.audio import Priority
+from libs.common.contracts.audio import (
+    AnalysisCompleted,
+    AnalysisReportCompleted,
+    AnalysisReportStarted,
+    AnalysisRequested,
+    Priority,
+)
 from libs.common.storage.base import StorageUnavailable
 from services.audio import job_repository
 from services.audio.dispatch import BATCH, Dispatcher
 from services.audio.jobs import Cancel, Failed
 from services.audio.models import JOBS
 from services.audio.orders import Orders, Parcel
-from tests.services.audio.house import PATIENCE
+from tests.services.audio.house import PATIENCE, House, bearer
 from tests.services.audio.queueing import Queue
 
 HEAVY, LIGHT = "user:1", "user:2"
@@ -228,3 +234,29 @@ async def test_neither_a_dispatch_nor_an_upload_looks_at_the_jobs_that_wait_behi
         pages[name] = plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
     assert pages["dispatch"] < 60, pages  # of more than a thousand that the table has
     assert pages["turn"] < 20, pages
+
+
+# --- Many at once -----------------------------------------------------------------------------------------------------
+
+
+async def test_two_hundred_takes_at_once_flow_through_short_queues(house: House) -> None:
+    slots = asyncio.Semaphore(8)
+    claimed = deepest = 0
+
+    async def serve(number: int) -> None:
+        nonlocal claimed, deepest
+        work = await house.work.until(AnalysisRequested, number)
+        deepest = max(deepest, len(house.work.events) - claimed)
+        async with slots:
+            claimed += 1
+            await house.tell(AnalysisReportStarted(job_id=work.job_id, lease=work.lease, worker="w"))
+            await house.tell(AnalysisReportCompleted(job_id=work.job_id, lease=work.lease, worker="w", result={}))
+
+    servers = [asyncio.create_task(serve(number)) for number in range(1, 201)]
+    await asyncio.gather(*(house.upload(headers=bearer(user % 5)) for user in range(200)))
+    async with asyncio.timeout(60):
+        await asyncio.gather(*servers)
+        await house.facts.until(AnalysisCompleted, 200)
+    assert [tuple(row) for row in await house.rows("SELECT state, count(*) FROM jobs GROUP BY state")] == [("completed", 200)]
+    assert {work.attempt for work in house.work.of(AnalysisRequested)} == {1}
+    assert deepest <= 8 + house.app.state.settings.unclaimed
