@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from services.analysis.scoring import features, fusion, pitch, quality, timing
 from services.analysis.scoring.acoustic import FRAME_SECONDS, AcousticModel
 from services.analysis.scoring.alignment import AlignedWord, Aligner, Alignment
-from services.analysis.scoring.decode import decode
+from services.analysis.scoring.decode import MAX_SCENE_SECONDS, MAX_SECONDS, decode
 from services.analysis.scoring.pronunciation import Pronouncer, Script, classify
 from services.analysis.scoring.result import (
     AnalysisResult,
@@ -31,6 +31,8 @@ ANALYZER_VERSION: Final = "yousync-1"
 ONSET_LEAD: Final = 0.09
 """Seconds by which CTC's first spike of a word trails its beginning (median .084 against exact
 boundaries of synthetic speech)."""
+OVERTIME: Final = 10.0
+"""Seconds that somebody who speaks slowly may need beyond a long script."""
 
 Progress: TypeAlias = Callable[[int, str], None]
 """Told percent (0..100) and the name of the step that begins."""
@@ -71,7 +73,8 @@ class Analyzer:
         recording.
         """
         progress(5, "decode")
-        recording = decode(audio)
+        due = spans_in_line(words, line_start)
+        recording = decode(audio, _longest_take(due))
         loud, samples = quality.loudness(recording.samples), quality.levelled(recording.samples)
         progress(20, "listen")
         log_posteriors = self._model.log_posteriors(samples)
@@ -82,7 +85,7 @@ class Analyzer:
         if Flag.NO_SPEECH in flags:
             alignment = Alignment((None,) * len(words), alignment.log_ratio)
         progress(75, "compare")
-        judged, delay = self._judge(words, spans_in_line(words, line_start), alignment, features.mfcc(samples))
+        judged, delay = self._judge(words, due, alignment, features.mfcc(samples))
         progress(90, "score")
         measured = Quality(
             duration=round(recording.seconds, 3),
@@ -119,6 +122,12 @@ class Analyzer:
 
     def _phones(self, word: AlignedWord | None) -> tuple[PhoneScore, ...]:
         return tuple(PhoneScore(self._model.tokens[p.token], round(p.peak, 2)) for p in word.phones) if word else ()
+
+
+def _longest_take(due: Sequence[Span | None]) -> float:
+    """Seconds of a take that are worth hearing: a line's limit, unless the script itself goes on for longer."""
+    end = max((span[1] for span in due if span), default=0.0)
+    return min(max(MAX_SECONDS, end + OVERTIME), MAX_SCENE_SECONDS)
 
 
 def _spans(words: Sequence[AlignedWord | None], confidences: Sequence[float]) -> list[Span | None]:

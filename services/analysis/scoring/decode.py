@@ -7,6 +7,7 @@ SDP or playlist for media and connects to the network. Runs only in a worker pro
 import io
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Final
 
 import av
@@ -21,10 +22,12 @@ SAMPLE_RATE: Final = 16_000
 """Hz; what the acoustic model was trained on."""
 MAX_SECONDS: Final = 30.0
 """A line of a scene is rarely longer than 10 s; beyond this the rest is left out and the result says so."""
+MAX_SCENE_SECONDS: Final = 120.0
+"""Of a recording whose script is longer: scenes are clips of 10 to 60 s."""
 MIN_SECONDS: Final = 0.2
 """Shorter than one spoken syllable."""
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""30 s of 8-channel 32-bit PCM at 32 kHz; the client sends 16-bit mono (under 3 MB)."""
+"""120 s of stereo 32-bit PCM at 32 kHz; the client sends 16-bit mono (12 MB for 120 s)."""
 RATES: Final = range(8_000, 192_001)
 CHANNELS: Final = range(1, 9)
 SNDFILE_CODECS: Final = frozenset(
@@ -35,7 +38,6 @@ FFMPEG_CODECS: Final = frozenset({"opus", "vorbis", "aac", "alac", "mp3", "mp3fl
 """FFmpeg's names of what browsers and phones put into WebM and MP4."""
 MAX_DAMAGED_PACKETS: Final = 50
 """A closing tab costs a packet or two; a file with this many undecodable ones is not worth more time."""
-_MAX_SAMPLES: Final = int(MAX_SECONDS * SAMPLE_RATE)
 _BLOCK_SECONDS: Final = 1
 
 
@@ -92,8 +94,8 @@ def _starts_with_mpeg_layer_3(data: bytes) -> bool:
     return version != 1 and layer == 1 and bit_rate != 15 and rate != 3
 
 
-def decode(data: bytes) -> Recording:
-    """Decode at most `MAX_SECONDS` of `data`; of a damaged file whatever decodes is kept and flagged.
+def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> Recording:
+    """Decode at most `max_seconds` of `data`; of a damaged file whatever decodes is kept and flagged.
 
     Raises AudioEmpty, AudioTooLarge, AudioTooShort, AudioUnsupported or AudioUnreadable.
     """
@@ -106,7 +108,7 @@ def decode(data: bytes) -> Recording:
         raise AudioUnsupported("This is no audio file of a kind that can be scored: WAV, FLAC, OGG, MP3, WebM or M4A.")
     read = _read_with_ffmpeg if container in (Container.MATROSKA, Container.MOV) else _read_with_sndfile
     try:
-        recording = read(data, container)
+        recording = read(data, container, max_seconds)
     except (soundfile.SoundFileError, av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise AudioUnreadable(f"The {container} file is damaged and cannot be read.") from error
     if recording.seconds < MIN_SECONDS:
@@ -114,12 +116,12 @@ def decode(data: bytes) -> Recording:
     return recording
 
 
-def _read_with_sndfile(data: bytes, container: Container) -> Recording:
+def _read_with_sndfile(data: bytes, container: Container, max_seconds: float) -> Recording:
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         _check_stream(file.subtype, SNDFILE_CODECS, file.samplerate, file.channels)
         blocks: list[Samples] = []
         damaged = False
-        for _ in range(int(MAX_SECONDS / _BLOCK_SECONDS)):
+        for _ in range(ceil(max_seconds / _BLOCK_SECONDS)):
             try:
                 block = file.read(_BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)
             except soundfile.SoundFileError:
@@ -133,10 +135,10 @@ def _read_with_sndfile(data: bytes, container: Container) -> Recording:
         resampler = _resampler()
         frames = resampler.resample(_frame(samples, file.samplerate)) + resampler.resample(None) if len(samples) else []
         blocks = [_to_samples(frame) for frame in frames]
-        return _recording(blocks, container, file.subtype, file.samplerate, file.channels, damaged)
+        return _recording(blocks, max_seconds, container, file.subtype, file.samplerate, file.channels, damaged)
 
 
-def _read_with_ffmpeg(data: bytes, container: Container) -> Recording:
+def _read_with_ffmpeg(data: bytes, container: Container, max_seconds: float) -> Recording:
     # Both lists guard the same door: should a demuxer of a future FFmpeg open a second file, it finds no protocol.
     options = {"format_whitelist": container.value, "protocol_whitelist": "none", "probesize": "1000000"}
     with av.open(io.BytesIO(data), mode="r", format=container.value, metadata_errors="ignore", options=options) as file:
@@ -153,7 +155,7 @@ def _read_with_ffmpeg(data: bytes, container: Container) -> Recording:
         blocks: list[Samples] = []
         length = damaged_packets = 0
         packets = file.demux(stream)
-        while length < _MAX_SAMPLES and damaged_packets < MAX_DAMAGED_PACKETS:
+        while length < max_seconds * SAMPLE_RATE and damaged_packets < MAX_DAMAGED_PACKETS:
             try:
                 packet = next(packets, None)
                 if packet is None:
@@ -166,7 +168,7 @@ def _read_with_ffmpeg(data: bytes, container: Container) -> Recording:
             except av.FFmpegError:
                 damaged_packets += 1
         blocks += [_to_samples(frame) for frame in resampler.resample(None)]
-        return _recording(blocks, container, codec, rate, channels, damaged_packets > 0)
+        return _recording(blocks, max_seconds, container, codec, rate, channels, damaged_packets > 0)
 
 
 def _check_stream(codec: str, known: frozenset[str], rate: int, channels: int) -> None:
@@ -195,11 +197,14 @@ def _in_range(samples: Samples) -> Samples:
     return np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
 
 
-def _recording(blocks: list[Samples], container: Container, codec: str, rate: int, channels: int, damaged: bool) -> Recording:
-    samples = np.concatenate(blocks)[:_MAX_SAMPLES] if blocks else np.zeros(0, np.float32)
+def _recording(
+    blocks: list[Samples], max_seconds: float, container: Container, codec: str, rate: int, channels: int, damaged: bool
+) -> Recording:
+    most = int(max_seconds * SAMPLE_RATE)
+    samples = np.concatenate(blocks)[:most] if blocks else np.zeros(0, np.float32)
     told = {
         Flag.DAMAGED: damaged or not np.isfinite(samples).all(),
-        Flag.TOO_LONG: len(samples) == _MAX_SAMPLES,
+        Flag.TOO_LONG: len(samples) == most,
     }
     flags = frozenset(flag for flag, raised in told.items() if raised)
     return Recording(_in_range(samples), container, codec, rate, channels, flags)

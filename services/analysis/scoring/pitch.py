@@ -21,6 +21,8 @@ _SILENCE_THRESHOLD: Final = 0.03
 _OCTAVE_COST: Final = 0.01
 _OCTAVE_JUMP_COST: Final = 0.35
 _VOICED_UNVOICED_COST: Final = 0.14
+_BLOCK_FRAMES: Final = 500
+"""Frames that are looked at together: one needs 50 KB for it, and a scene has ten thousand."""
 MIN_RUN_FRAMES: Final = 5
 """Voiced stretches under 50 ms are clicks."""
 MAX_DEVIATION_SEMITONES: Final = 14.0
@@ -32,13 +34,19 @@ def track(samples: Samples) -> Vector:
     if len(samples) < _WINDOW:
         return np.zeros(0)
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), _WINDOW)[::_HOP]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    hz, strength = _candidates(frames)
-    loud = np.abs(frames).max(axis=1) / (float(np.abs(samples).max()) + 1e-9)
+    blocks = [_measured(frames[start : start + _BLOCK_FRAMES]) for start in range(0, len(frames), _BLOCK_FRAMES)]
+    hz, strength, peak = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    loud = peak / (float(np.abs(samples).max()) + 1e-9)
     unvoiced = _VOICING_THRESHOLD + np.maximum(0, 2 - loud / _SILENCE_THRESHOLD * (1 + _VOICING_THRESHOLD))
     hz = np.concatenate([hz, np.zeros((len(hz), 1))], axis=1)
     strength = np.concatenate([strength, unvoiced[:, None]], axis=1)
     return _without_outliers(_best_path(hz, strength))
+
+
+def _measured(frames: Vector) -> tuple[Vector, Vector, Vector]:
+    """Hz and strength of each frame's candidates, and its highest level."""
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    return *_candidates(centred), np.abs(centred).max(axis=1)
 
 
 def _candidates(frames: Vector) -> tuple[Vector, Vector]:

@@ -17,7 +17,7 @@ class Flag(StrEnum):
     CLIPPING = "clipping"
     NOISY = "noisy"
     TOO_LONG = "too_long"
-    """Only the first 30 s were scored."""
+    """Only the beginning was scored: 30 s, or of a longer script its length and 10 s, 120 s at most."""
     DAMAGED = "damaged"
     """Parts of the file could not be decoded."""
     UNREADABLE = "unreadable"
