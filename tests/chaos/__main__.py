@@ -107,7 +107,7 @@ class Run:
             script_id=script_id,
             recording=(TAKES / f"script-{script_id}.flac").read_bytes(),
             token=self.chance.choice(tokens),
-            manner=self.chance.choices(tuple(Manner), (6, 3, 1))[0],
+            manner=self.chance.choices(tuple(Manner), (12, 6, 2, 1))[0],
             chance=random.Random(self.chance.random()),
         )
         self.people.append(person)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ class Manner(StrEnum):
     STAYS = "stays"  # comes back only when the connection breaks
     LEAVES = "leaves"  # goes away in the middle, comes back with Last-Event-ID
     LATE = "late"  # does not look before it is long over
+    CANCELS = "cancels"  # stays, and stops the job at some moment
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Person:
     faults: list[str] = field(default_factory=list)  # what this person saw and nobody may see
     last_event_id: str | None = None
     done: bool = False
+    cancelled: bool | None = None  # whether the job could be stopped, as it was answered
 
     @property
     def headers(self) -> dict[str, str]:
@@ -91,6 +94,13 @@ class Person:
 
     async def follow(self, http: aiohttp.ClientSession) -> None:
         """See the take through to its end."""
+        if self.manner is Manner.CANCELS:
+            await asyncio.gather(self._follow(http), self._cancel(http))
+        else:
+            await self._follow(http)
+        self.done = True
+
+    async def _follow(self, http: aiohttp.ClientSession) -> None:
         leaves_after = self.chance.randint(1, 4) if self.manner is Manner.LEAVES else None
         while self.manner is Manner.LATE and not await self._is_over(http):
             await asyncio.sleep(5 * AGAIN_SECONDS)
@@ -105,7 +115,17 @@ class Person:
                         break
             if self.final is None:
                 await asyncio.sleep(self.chance.uniform(1, 15) if left else AGAIN_SECONDS * self.chance.uniform(0.3, 1))
-        self.done = True
+
+    async def _cancel(self, http: aiohttp.ClientSession) -> None:
+        await asyncio.sleep(self.chance.uniform(0, 60))
+        path = f"{self.url}/api/jobs/{self.job_id}/cancel"
+        while self.cancelled is None:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with http.post(path, headers=self.headers, timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)) as answer:
+                    if answer.status in (HTTPStatus.OK, HTTPStatus.CONFLICT):
+                        self.cancelled = answer.status == HTTPStatus.OK
+                        return
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def come_back(self, http: aiohttp.ClientSession) -> None:
         """What a browser does whose page forgot to close the stream: nothing new may be told."""

@@ -31,6 +31,7 @@ class Verdict:
     accepted: int = 0
     completed: int = 0
     failed: int = 0
+    cancelled: int = 0
     attempts: int = 0
     messages: int = 0  # of outboxes, that were handled
     refusals: int = 0
@@ -52,6 +53,7 @@ class Verdict:
             "accepted": self.accepted,
             "completed": self.completed,
             "failed": self.failed,
+            "cancelled": self.cancelled,
             "attempts": self.attempts,
             "messages": self.messages,
             "refused": self.refusals,
@@ -142,7 +144,6 @@ def judge_person(verdict: Verdict, person: Person, state: dict[str, Any], journa
     if status == "completed" and journal.was_given_up(str(person.job_id), state["result"]["result"]["attempt"]):
         verdict.unexplained.append(f"{who}: the result is of an attempt that was given up before it was done")
     verdict.completed += status == "completed"
-    verdict.failed += status == "failed"
 
 
 def judge_refusals(verdict: Verdict, refusals: Iterable[Refusal], wounds: Sequence[Wound]) -> None:
@@ -167,10 +168,15 @@ async def judge_books(
         jobs = await connection.fetch("SELECT id, state, reason, attempt FROM jobs")
     finally:
         await connection.close()
-    accepted = {person.job_id for person in people}
+    accepted = {person.job_id: person for person in people}
     for job_id, state, reason, attempt in jobs:
-        if job_id not in accepted:
+        person = accepted.get(job_id)
+        if person is None:
             verdict.duplicated.append(f"job {job_id} is nobody's: an upload made two")
+        elif (state == "cancelled") != (person.cancelled is True):
+            verdict.lost.append(f"{person.name} asked to stop job {job_id}: answered {person.cancelled}, it is {state}")
+        verdict.cancelled += state == "cancelled"
+        verdict.failed += state == "failed"
         explained = reason in LEGAL_REASONS and journal.explain_failure(job_id, wounds, ATTEMPT_SECONDS)
         if state == "failed" and not explained:
             verdict.unexplained.append(f"job {job_id} failed with {reason} after attempt {attempt}")
