@@ -50,6 +50,10 @@ class Desk:
     def of(self, kind: type[R]) -> list[R]:
         return [report for report in self.reports if isinstance(report, kind)]
 
+    async def settled(self) -> None:
+        """Every publish has ended, however."""
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
     async def say_stop(self, lease: str) -> None:
         """Tell whoever holds the lease that it runs no more."""
         await send(self.bus, stop_frame(lease))
@@ -98,3 +102,4 @@ async def employed(analyst: Analyst, *, shutdown_seconds: float = 0.1) -> AsyncI
         yield desk
     await analyst.close()
     await bus.close()
+    await desk.settled()
