@@ -75,6 +75,7 @@ class World:
         self.failures: list[BaseException] = []
         for database in (self.audio, self.notifier):
             database.turns = turns
+            database.written.clear()
         self.first_message = 0  # of the outbox, before those of this schedule
         self.relay = StepwiseRelay(self.audio, self.bus, turns, self.start)
         self._houses = houses
