@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -177,5 +178,6 @@ class unavailable_as_ours:  # noqa: N801  (a context manager, used like a functi
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise DatabaseUnavailable("the database connection was lost") from error
-        if isinstance(error, OSError | TimeoutError) and not isinstance(error, Unavailable):
+        # A pool that has no free connection in time waits for a server that hangs, or for more callers than it can have.
+        if isinstance(error, OSError | TimeoutError | NoFreeConnection) and not isinstance(error, Unavailable):
             raise DatabaseUnavailable("the database does not answer") from error

@@ -166,3 +166,16 @@ async def test_a_database_is_not_ready_before_its_migrations_ran(make_database: 
         await tx.connection.execute(sa.text("CREATE TABLE alembic_version (version_num text)"))
     await database.check()
     await database.close()
+
+
+async def test_a_pool_without_a_free_connection_is_told_by_name(
+    make_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.common.db.CONNECT_SECONDS", 0.5)
+    database = Database(make_database("full"), source="test", pool_size=1)
+    async with database.reading() as connection:
+        await connection.execute(sa.text("SELECT 1"))
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction() as tx:
+                await tx.connection.execute(sa.text("SELECT 1"))
+    await database.close()
