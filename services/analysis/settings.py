@@ -28,7 +28,7 @@ class AnalysisSettings(BusSettings):
     scoring_processes: int = Field(default_factory=_usable_cores, ge=1, le=256)
     # seconds for one take; 120 s of audio, the longest scene, need 10 s on one core, and the machine may be busier
     scoring_timeout: float = Field(60.0, gt=0, le=600)
-    # of address space for one process: 260 MiB idle, 330 MiB after 30 s of audio, 490 MiB after 120 s; the rest is for odd files
+    # of address space for one process: 260 MiB idle, 330 MiB after 30 s of audio, 490 MiB after 120 s; more for odd files
     scoring_memory_mib: int = Field(768, ge=512)
     # bytes of a recording that is fetched; above what `audio` accepts, so that its limit is the one that people meet
     max_recording_bytes: int = Field(64 * 1024 * 1024, ge=1)
