@@ -82,13 +82,18 @@ class Run:
         following = [asyncio.create_task(person.follow(http)) for person in first]
         chaos = Chaos(self.fleet, self.pace, self.chance, self.say)
         breaking = asyncio.create_task(chaos.run())
-        for number in range(self.takes // LATE_SHARE):
-            person = self._person(self.takes + number, tokens)
-            following.append(asyncio.create_task(person.take_part(http)))
-            await asyncio.sleep(self.chance.uniform(0, 2 * LATE_SHARE * self.pace.window / self.takes))
-        await breaking
-        self.say("nothing is broken any more")
-        await self._settle(following)
+        try:
+            for number in range(self.takes // LATE_SHARE):
+                person = self._person(self.takes + number, tokens)
+                following.append(asyncio.create_task(person.take_part(http)))
+                await asyncio.sleep(self.chance.uniform(0, 2 * LATE_SHARE * self.pace.window / self.takes))
+            await breaking
+            self.say("nothing is broken any more")
+            await self._settle(following)
+        finally:
+            for task in (breaking, *following):
+                task.cancel()
+            await asyncio.gather(breaking, *following, return_exceptions=True)
         await self._judge(http, chaos)
 
     async def _tokens(self) -> list[str | None]:
@@ -122,8 +127,6 @@ class Run:
                 task.result()
             if not done:
                 break
-        for task in waiting:
-            task.cancel()
         self.say(f"{len(self.people) - len(waiting)} of {len(self.people)} people saw the end")
 
     async def _judge(self, http: aiohttp.ClientSession, chaos: Chaos) -> None:
