@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from libs.common.bus.base import Bus, BusUnavailable, Message, Unroutable
 from libs.common.bus.rabbit import RabbitBus
-from libs.common.bus.topology import Queue, retry_queue
+from libs.common.bus.topology import EVENTS_EXCHANGE, NOTIFIER, Queue, retry_queue
 from libs.common.errors import Unavailable
 from tests.libs.common.bus.conformance import LADDER, LEFT, ONE, PATIENCE, Ear, NewBus, Recorder, eventually, message, send
 from tests.libs.common.bus.proxy import Proxy
@@ -167,15 +167,16 @@ class TestWhenTheBrokerLosesThings:
         heard = Recorder()
         await bus.consume(LEFT, heard)
         await raw.queue_delete(LEFT.name)
+        await eventually(lambda: published(bus, message()))
+        await heard.until(1)
 
-        async def published() -> bool:
-            try:
-                await bus.publish(message())
-            except (Unroutable, BusUnavailable):
-                return False
-            return True
-
-        await eventually(published)
+    async def test_a_deleted_exchange_is_declared_again_with_what_is_bound_to_it(
+        self, bus: Bus, raw: aiormq.abc.AbstractChannel
+    ) -> None:
+        heard = Recorder()
+        await bus.consume(NOTIFIER, heard)
+        await raw.exchange_delete(EVENTS_EXCHANGE)
+        await eventually(lambda: published(bus, message("analysis.completed")))
         await heard.until(1)
 
     async def test_a_failed_message_waits_until_the_missing_rung_is_there_again(
@@ -276,14 +277,7 @@ class TestWhenTheBrokerSaysNo:
         finally:
             await control(rabbitmq, "set_vm_memory_high_watermark", "0.4")
 
-        async def takes_messages() -> bool:
-            try:
-                await bus.publish(message())
-            except BusUnavailable:
-                return False
-            return True
-
-        await eventually(takes_messages)
+        await eventually(lambda: published(bus, message()))
         await bus.close()
 
     async def test_a_message_that_a_full_queue_refuses_is_an_error(
@@ -377,3 +371,11 @@ class TestWhenTheBrokerFails:
 
 async def logged(caplog: pytest.LogCaptureFixture, what: str) -> bool:
     return any(what in record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+
+
+async def published(bus: Bus, what: Message) -> bool:
+    try:
+        await bus.publish(what)
+    except (Unroutable, BusUnavailable):
+        return False
+    return True
