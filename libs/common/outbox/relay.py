@@ -42,12 +42,13 @@ SEEK_SECONDS, KEEP_SECONDS = 1.0, 5.0
 ANSWER_SECONDS = 30.0  # a database that does not answer for so long is connected to anew
 RETENTION_DAYS = 7  # sent rows are kept for tracing and for audits, then swept
 SWEEP_BATCH = 10_000
-READ_BATCH = WINDOW // 2  # a read has its price, so there has to be room for this many
+# A read has its price, so it waits for room for this many; but not for longer than this (seconds): some messages take long.
+READ_BATCH, ROOM_SECONDS = WINDOW // 2, 0.25
 COUNTED = 1_000  # unsent rows that are counted one by one for the metric; beyond, their span of ids tells
 # By index only: the plans that are good at any number of rows, whatever the statistics say at the moment.
 PLANS = ("SET enable_seqscan TO off", "SET enable_bitmapscan TO off")
 # Confirms come one by one; what comes within this time (seconds) is marked in one statement. A crash sends it again.
-MARK_SECONDS = 0.02
+MARK_SECONDS = 0.05
 
 _UNSENT = (
     sa.select(OUTBOX)
@@ -101,6 +102,7 @@ class Relay:
         self._unread: int | None = None  # there may be unsent rows above this id that were not seen
         self._reading = False
         self._to_read = asyncio.Event()
+        self._room = asyncio.Event()
         self._to_mark = asyncio.Event()
         self._lease_lost = asyncio.Event()
         OUTBOX_DEPTH.labels(service)
@@ -193,11 +195,16 @@ class Relay:
         while True:
             await self._to_read.wait()
             self._to_read.clear()
+            self._room.clear()
             if self._window.room < READ_BATCH:
-                # More room may come, but what is there must not wait for it: some messages take long.
-                await asyncio.sleep(MARK_SECONDS)
-            if self._unread is not None and self._held and self._window.room > 0:
-                await self._read(connection)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ROOM_SECONDS):
+                        await self._room.wait()
+            if self._unread is not None and self._held:
+                if self._window.room > 0:
+                    await self._read(connection)
+                else:
+                    self._to_read.set()
 
     async def _read(self, connection: AsyncConnection) -> None:
         after, self._unread, self._reading = self._unread, None, True
@@ -233,8 +240,8 @@ class Relay:
 
     def _confirmed(self) -> None:
         self._to_mark.set()
-        if self._unread is not None:
-            self._to_read.set()
+        if self._window.room >= READ_BATCH:
+            self._room.set()
 
     async def _mark_and_sweep(self, connection: AsyncConnection) -> None:
         clock = asyncio.get_running_loop().time
