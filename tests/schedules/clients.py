@@ -1,5 +1,6 @@
 """Clients as they may be: they ask again with the same key, cancel, change their minds, and ask for another try."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -31,7 +32,7 @@ class Clients:
             await self._cancel(uploader, job_id)
         if draw.random() < 0.3:
             await self._world.clock.sleep(draw.choice((1.0, 2.0, 8.0)) * RULES.lease_seconds)
-            await self._retry(uploader, job_id)
+            await asyncio.gather(*(self._retry(uploader, job_id) for _ in range(draw.choice((1, 1, 2)))))
 
     async def _upload(self, uploader: Uploader, key: str) -> str:
         while True:

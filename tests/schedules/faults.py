@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -107,11 +108,17 @@ class FaultyDatabase(Database):
     def __init__(self, url: str, *, source: str) -> None:
         super().__init__(url, source=source)
         self.written = asyncio.Event()
+        self.queue_locked_by: asyncio.Task[Any] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._turn("writes", committing=True), super().transaction() as tx:
-            yield tx
+        async with self._turn("writes", committing=True):
+            try:
+                async with super().transaction() as tx:
+                    yield tx
+            finally:
+                if self.queue_locked_by is asyncio.current_task():
+                    self.queue_locked_by = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -12,10 +12,11 @@ from libs.common.contracts.notifier import Frame, job_channel
 from libs.common.db import Database
 from libs.common.inbox import INBOX
 from libs.common.outbox.table import OUTBOX
+from services.audio.job_repository import LEASE_DIGITS
 from services.audio.jobs import State
 from services.audio.models import JOB_LOG, JOBS
 from services.notifier.models import FRAMES
-from tests.schedules.replica import RULES
+from tests.schedules.replica import RULES, UNCLAIMED
 from tests.schedules.servers import result_of
 from tests.schedules.world import World
 
@@ -48,6 +49,11 @@ async def check(world: World, accepted: Collection[str], cancelled: Collection[s
         ]
     jobs = await _rows(world.audio, sa.select(JOBS).where(JOBS.c.id.in_(begun)))
     wrong += [f"job {job.id} is {job.state} again" for job in jobs if job.id in cancelled and job.state != State.CANCELLED]
+    wrong += [
+        f"job {job} is done over {times} times"
+        for job, times in Counter(j.retry_of for j in jobs if j.retry_of).items()
+        if times > 1
+    ]
     logs = await _rows(world.audio, sa.select(JOB_LOG).where(JOB_LOG.c.job_id.in_(begun)).order_by(JOB_LOG.c.version))
     channels = [job_channel(job.id) for job in jobs]
     frames = await _rows(world.notifier, sa.select(FRAMES).where(FRAMES.c.channel.in_(channels)).order_by(FRAMES.c.sequence))
@@ -56,12 +62,23 @@ async def check(world: World, accepted: Collection[str], cancelled: Collection[s
         facts = [message for message in messages if message.subject == channel]
         requests = [message for message in messages if message.subject == f"work:{job.id}"]
         wrong += _wrong_with_job(job, facts, requests)
-        wrong += _wrong_with_log(job, [row for row in logs if row.job_id == job.id])
+        wrong += _wrong_with_log(job, [row for row in logs if row.job_id == job.id], requests)
         kept = [frame for frame in frames if frame.channel == channel]
         wrong += _wrong_with_frames(channel, facts, kept)
         wrong += _wrong_with_heard(channel, kept, world.frames)
     wrong += await _left_on_bus(world)
     return wrong
+
+
+async def left_waiting(world: World) -> str | None:
+    """A job that should be in a work queue by now, when nothing moves and time was swept; None if there is none."""
+    open_jobs = await _rows(world.audio, sa.select(JOBS).where(JOBS.c.finished_at.is_(None)))
+    running = sum(job.state == State.RUNNING for job in open_jobs)
+    for job in open_jobs:
+        unclaimed = sum(other.state == State.DISPATCHED and other.priority == job.priority for other in open_jobs)
+        if job.state == State.QUEUED and job.dispatch_at <= world.clock() and unclaimed < max(UNCLAIMED, running):
+            return f"job {job.id}"
+    return None
 
 
 def _wrong_with_job(job: Any, facts: Sequence[Any], requests: Sequence[Any]) -> Iterator[str]:
@@ -88,7 +105,11 @@ def _wrong_with_job(job: Any, facts: Sequence[Any], requests: Sequence[Any]) -> 
         yield f"job {job.id} is {job.state} and has a result"
 
 
-def _wrong_with_log(job: Any, rows: Sequence[Any]) -> Iterator[str]:
+def _wrong_with_log(job: Any, rows: Sequence[Any], requests: Sequence[Any]) -> Iterator[str]:
+    granted = [row.lease for row in rows if row.state == State.DISPATCHED]
+    asked = [_body(request)["lease"][:LEASE_DIGITS] for request in requests]
+    if granted != asked:
+        yield f"job {job.id} was dispatched under {granted} and asked for under {asked}"
     if [row.version for row in rows] != list(range(1, job.version + 1)):
         yield f"job {job.id} has version {job.version} and the log {[row.version for row in rows]}"
     if [row.version for row in rows if row.state in ENDS] != [job.version]:

@@ -53,6 +53,18 @@ class Shelf(DiskStorage):
         pass
 
 
+class ClockedDispatcher(Dispatcher):
+    """Is woken by the clock of the schedule. Fractions of a second are none there: whose turn it is decides what is first."""
+
+    clock: Clock
+
+    def wake(self, *, after: float = 0.0) -> None:
+        if after < 1:
+            super().wake()
+        else:
+            self.clock.call_later(after, super().wake)
+
+
 class Replica:
     """Its use cases, and what it consumes. `scripts` and `tokens` hold no state and are shared."""
 
@@ -64,7 +76,8 @@ class Replica:
         seen = LastSeen()
         webhooks = WebhookSigner(b"of schedules only", "http://127.0.0.1")
         orders = Orders(audio, storage, webhooks, lease_seconds=RULES.lease_seconds, reference_bucket=None)
-        self.dispatcher = Dispatcher(audio, orders, RULES, seen, unclaimed=UNCLAIMED, sweep_seconds=NEVER, clock=clock)
+        self.dispatcher = ClockedDispatcher(audio, orders, RULES, seen, unclaimed=UNCLAIMED, sweep_seconds=NEVER, clock=clock)
+        self.dispatcher.clock = clock
         self.jobs = JobService(
             audio, bus, storage, self.dispatcher, RULES, LIFETIMES, seen, max_result_bytes=10_000, clock=clock
         )

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from libs.common.db import DatabaseUnavailable
 from services.audio.models import JOBS
 from tests.schedules.clients import Clients
-from tests.schedules.invariants import check
+from tests.schedules.contention import others_in_between
+from tests.schedules.invariants import check, left_waiting
 from tests.schedules.replica import RULES
 from tests.schedules.turns import Turns
 from tests.schedules.world import DATABASE_FAULTS, REPLICAS, Houses, World
@@ -20,6 +21,7 @@ RATES = (0.0, 0.05, 0.1, 0.25)  # of each fault, at each occasion
 CLIENTS = (1, 1, 1, 2, 2, 3)
 TIME_PASSES = 0.03  # at each turn
 SWEEPS = 0.03
+SWEEPS_IN_VAIN = 5  # who should have woken the dispatcher may have failed, but not more often than a job has attempts
 PATIENCE = 1e6  # seconds of the real clock that a replica gets to finish
 
 
@@ -40,10 +42,11 @@ async def run(houses: Houses, seed: int) -> list[str]:
     clients = Clients(world)
     try:
         each = [world.start(clients.one(), world.draw_fate(*DATABASE_FAULTS)) for _ in range(turns.random.choice(CLIENTS))]
-        await _play(world, each)
+        with others_in_between(houses.audio):
+            await _play(world, each)
         wrong = [repr(error) for error in world.failures] or await check(world, clients.accepted, clients.cancelled)
-    except _Stuck:
-        wrong = ["it does not come to an end"]
+    except _Stuck as stuck:
+        wrong = [str(stuck)]
     finally:
         await world.close()
     log = _readable(turns.log, clients.accepted)
@@ -59,6 +62,7 @@ class _Stuck(Exception):
 async def _play(world: World, clients: Sequence["asyncio.Task[None]"]) -> None:
     """Until the clients want no more, every job has ended and nobody sleeps; raises _Stuck."""
     turns = world.turns
+    waited = 0  # times that a job still waited in vain when all was quiet
     for _ in range(STEPS):
         if world.failures:
             return
@@ -72,9 +76,14 @@ async def _play(world: World, clients: Sequence["asyncio.Task[None]"]) -> None:
             continue
         if all(client.done() for client in clients) and not world.clock.sleepers and not await _open_jobs(world):
             return
-        _let_pass(world, RULES.lease_seconds)
-        world.start(_sweep(world), world.draw_fate())
-    raise _Stuck
+        waiting = await left_waiting(world)
+        waited = waited + 1 if waiting else 0
+        if waited > SWEEPS_IN_VAIN:
+            raise _Stuck(f"{waiting} waits though there is room")
+        if not waiting:
+            _let_pass(world, RULES.lease_seconds)
+        world.start(_sweep(world))
+    raise _Stuck("it does not come to an end")
 
 
 def _let_pass(world: World, seconds: float) -> None:

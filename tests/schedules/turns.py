@@ -64,22 +64,19 @@ class Turns:
     _waiting: list[_Waiting] = field(default_factory=list)
     _holder: "asyncio.Task[object] | None" = None
     _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: bool = False
 
     @asynccontextmanager
     async def turn(self, what: str) -> AsyncIterator[None]:
         """Nothing else runs inside the block. A turn within a turn of the same task is part of it."""
-        if self.held:
+        if self.held or self._ended:
             yield
             return
-        waiting = _Waiting(what, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        waiting = self._wait(what)
         try:
             await waiting.granted
         except asyncio.CancelledError:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-            else:
-                self._over.set()
+            self._give_up(waiting)
             raise
         self._holder = asyncio.current_task()
         try:
@@ -90,8 +87,29 @@ class Turns:
                     await die()
             yield
         finally:
-            self._holder = None
-            self._over.set()
+            self._pass_on()
+
+    async def pause(self, what: str) -> None:
+        """In the middle of a turn, let others have theirs. Who is cancelled meanwhile has a turn for what it must undo."""
+        cancelled = False
+        self._pass_on()
+        waiting = self._wait(what)
+        while not waiting.granted.done() and not self._ended:
+            try:
+                await asyncio.shield(waiting.granted)
+            except asyncio.CancelledError:
+                cancelled = True
+        self._holder = asyncio.current_task()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    def end(self) -> None:
+        """From now on all run as they like: there is nobody any more who says whose turn it is."""
+        self._ended = True
+        for waiting in self._waiting:
+            if not waiting.granted.done():
+                waiting.granted.set_result(None)
+        self._waiting.clear()
 
     @property
     def held(self) -> bool:
@@ -109,6 +127,22 @@ class Turns:
         chosen.granted.set_result(None)
         await self._over.wait()
         return True
+
+    def _wait(self, what: str) -> _Waiting:
+        waiting = _Waiting(what, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        return waiting
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        else:  # it was its turn already
+            self._over.set()
+
+    def _pass_on(self) -> None:
+        if self.held:
+            self._holder = None
+            self._over.set()
 
     def chance(self, probability: float) -> bool:
         """Draw; `probability` 0..1."""

@@ -76,6 +76,7 @@ class World:
         for database in (self.audio, self.notifier):
             database.turns = turns
             database.written.clear()
+            database.queue_locked_by = None
         self.first_message = 0  # of the outbox, before those of this schedule
         self.relay = StepwiseRelay(self.audio, self.bus, turns, self.start)
         self._houses = houses
@@ -136,6 +137,7 @@ class World:
     async def close(self) -> None:
         """Stop everything."""
         await asyncio.sleep(0)  # what was started just now gets as far as to be stopped
+        self.turns.end()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, *(replica.close(0) for replica in self.replicas), return_exceptions=True)
