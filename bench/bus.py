@@ -135,7 +135,7 @@ async def fill(database: Database, rows: int, *, sent: bool) -> None:
     body = Measured(number=0).model_dump_json()
     insert = sa.text(
         f"""INSERT INTO outbox (message_id, type, source, subject, bucket, routing_key, must_route, body, sent_at)
-            SELECT gen_random_uuid(), 'bench.measured', 'bench', 'number:' || n, 0, '{FILLED}', true, CAST(:body AS bytea),
+            SELECT uuidv7(), 'bench.measured', 'bench', 'number:' || n, 0, '{FILLED}', true, CAST(:body AS bytea),
                    {"now()" if sent else "NULL"} FROM generate_series(1, :rows) AS n"""
     )
     async with database.engine.begin() as connection:

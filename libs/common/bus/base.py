@@ -20,11 +20,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
-from uuid import uuid4
 
 from libs.common.bus.topology import Queue
 from libs.common.contracts.base import Event
 from libs.common.errors import Kind, YouSyncError
+from libs.common.ids import new_id
 
 PARTITIONS = 256  # of the frames exchange: enough to spread channels, few enough for a gateway to bind them all
 
@@ -63,7 +63,7 @@ class Message:
     source: str
     subject: str
     routing_key: str
-    id: str = field(default_factory=lambda: str(uuid4()))
+    id: str = field(default_factory=new_id)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
     traceparent: str | None = None
     must_route: bool = True
