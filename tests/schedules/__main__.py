@@ -46,12 +46,14 @@ def main() -> int:
 def report(outcomes: Sequence[Outcome], count: int, seconds: float) -> int:
     """Print what happened; the exit code."""
     faults = sum((outcome.faults for outcome in outcomes), Counter[str]())
+    if count == 1:
+        print(*outcomes[0].last, sep="\n")
     print(f"{count} schedules, {sum(outcome.turns for outcome in outcomes)} turns, {seconds:.0f} s")
     for fault, number in faults.most_common():
         print(f"  {number:8} {fault}")
     failed = sorted(each for outcome in outcomes for each in outcome.failed)
     for _, wrong, log in failed[:SHOWN]:
-        print(f"\n{wrong}\nThe way there:", *log, sep="\n  ")
+        print(f"\n{wrong}", *(["The way there:", *log] if count > 1 else []), sep="\n  ")
     print(f"\n{len(failed)} failed" + "".join(f"\n  make schedules SEED={seed}" for seed, _, _ in failed))
     return 1 if failed else 0
 

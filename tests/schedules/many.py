@@ -17,12 +17,14 @@ class Outcome:
         self.failed: list[tuple[int, str, list[str]]] = []
         self.turns = 0
         self.faults = Counter[str]()
+        self.last: Sequence[str] = ()  # the way of the last schedule
 
     def add(self, log: Sequence[str]) -> None:
         """Count what is in the way of one schedule."""
         notes = [line.strip().split(":")[0] for line in log if line.startswith("  ")]
         self.faults.update(note for note in notes if not note.startswith("fate"))
         self.turns += len(log) - len(notes)
+        self.last = log
 
 
 async def run_all(seeds: Sequence[int], audio_url: str, notifier_url: str) -> Outcome:

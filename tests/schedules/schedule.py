@@ -103,7 +103,6 @@ async def _open_jobs(world: World) -> bool:
 
 def _readable(lines: list[str], job_ids: list[str]) -> list[str]:
     """With short names for ids, which are new each time."""
-    names = {job_id: f"job {chr(ord('A') + place)}" for place, job_id in enumerate(job_ids)}
-    for job_id, name in names.items():
-        lines = [line.replace(job_id, name) for line in lines]
+    for place, job_id in enumerate(job_ids):
+        lines = [line.replace(job_id, chr(ord("A") + place)) for line in lines]
     return lines
