@@ -1,9 +1,9 @@
 """How fast does what was committed get out, and does that depend on how many rows the outbox holds?
 
 Throughput: a relay that finds everything unsent, against a bare loop over aio-pika that keeps as many confirms in flight, to
-the same queue, in turn; medians of the rounds. Latency: 500 events a second, from the event's making (before its commit;
-the message's own CloudEvents `time`) to its handler in another process. Either with rows that are kept after they were sent,
-and with a backlog. PostgreSQL waits for its disk as it does in production; all processes are on this machine.
+the same queue, in turn; medians of the rounds. Latency: 500 events a second, to the handler in another process from the
+commit as its writer learns of it, and, in brackets, from the event's making, so with PostgreSQL's wait for the disk. Either
+with rows that are kept after they were sent, and with a backlog. All processes are on this machine.
 """
 
 import argparse
@@ -90,13 +90,20 @@ async def relayed(database: Database, bus: RabbitBus, messages: int) -> float:
     return (messages - 1) / (times[messages - 1] - times[0])
 
 
-async def latencies(database: Database, writer: Database, bus: RabbitBus, url: str, events: int) -> list[float]:
-    """Milliseconds until each of `events` was handled, committed by `writer` while `database`'s process relays."""
+async def latencies(database: Database, writer: Database, bus: RabbitBus, url: str, events: int) -> str:
+    """How long until each of `events` was handled, committed by `writer` while `database`'s process relays."""
     listener = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.bus", "--listen", url, "--events", str(events), stdout=asyncio.subprocess.PIPE
     )
     assert listener.stdout is not None
     await listener.stdout.readline()  # it listens
+    made, committed = [0.0] * events, [0.0] * events
+
+    async def commit(number: int) -> None:
+        made[number] = time.time()
+        await writer.change(NOTE, {"number": number}, Outgoing(Measured(number=number), f"number:{number % 50}"))
+        committed[number] = time.time()
+
     relay = Relay(database, bus, service="bench")
     async with background(relay.run()):
         await asyncio.sleep(3.0)  # it has its lease and has found nothing by then
@@ -104,21 +111,23 @@ async def latencies(database: Database, writer: Database, bus: RabbitBus, url: s
         async with asyncio.TaskGroup() as group:
             for number in range(events):
                 await asyncio.sleep(began + number / RATE - asyncio.get_running_loop().time())
-                outgoing = Outgoing(Measured(number=number), f"number:{number % 50}")
-                group.create_task(writer.change(NOTE, {"number": number}, outgoing))
-        heard: list[float] = json.loads(await listener.stdout.read())
+                group.create_task(commit(number))
+        handled: list[float] = json.loads(await listener.stdout.read())
     await listener.wait()
-    return heard
+    return f"{figures(committed, handled)} ({figures(made, handled)})"
 
 
 async def listen(url: str, events: int) -> None:
-    """The other process: hear `events` events, then print how long each took."""
-    heard: list[float] = []
+    """The other process: hear `events` events, then print when each was handled (seconds since 1970)."""
+    handled = [0.0] * events
+    left = set(range(events))
     done = asyncio.Event()
 
     async def hear(message: Message) -> None:
-        heard.append((time.time() - message.time.timestamp()) * 1e3)
-        if len(heard) == events:
+        number = Measured.model_validate_json(message.body).number
+        handled[number] = time.time()
+        left.discard(number)
+        if not left:
             done.set()
 
     bus = RabbitBus(url, name="bench listener")
@@ -126,7 +135,7 @@ async def listen(url: str, events: int) -> None:
     await bus.consume(HEARD, hear, concurrency=50)
     print("listening", flush=True)
     await done.wait()
-    print(json.dumps(heard), flush=True)
+    print(json.dumps(handled), flush=True)
     await bus.close()
 
 
@@ -180,7 +189,8 @@ async def parts(folder: Path) -> AsyncIterator[tuple[Database, Database, RabbitB
         await asyncio.gather(asyncio.to_thread(postgres.stop), asyncio.to_thread(broker.stop))
 
 
-def figures(lags: list[float]) -> str:
+def figures(starts: list[float], ends: list[float]) -> str:
+    lags = [(end - start) * 1e3 for start, end in zip(starts, ends, strict=True)]
     cuts = statistics.quantiles(lags, n=100)
     return f"p50 {cuts[49]:.1f}, p99 {cuts[98]:.1f}, max {max(lags):.1f} ms"
 
@@ -208,21 +218,24 @@ async def drain(database: Database, bus: RabbitBus, messages: int, rounds: int) 
 async def main(messages: int, rounds: int, events: int, most: int) -> None:
     with tempfile.TemporaryDirectory(prefix="yousync-bench-") as folder:
         async with parts(Path(folder)) as (database, another, bus, url):
-            await bare(url, messages)  # the first run warms the broker up
+            # The first runs warm up: both the broker and the database make the files of their logs once.
+            await bare(url, messages)
+            await latencies(database, database, bus, url, events)
             for rows in kept(most):
                 await empty(database)
                 await fill(database, rows, sent=True)
                 print(f"{rows:>9,} kept: {await compare(database, bus, url, messages, rounds)}", flush=True)
-                own = figures(await latencies(database, database, bus, url, events))
-                others = figures(await latencies(database, another, bus, url, events))
+                own = await latencies(database, database, bus, url, events)
+                others = await latencies(database, another, bus, url, events)
                 print(f"{rows:>9,} kept: to the handler {own}; of another process' commits {others}", flush=True)
             await empty(database)
-            await fill(database, most, sent=False)
+            waiting = max(most, 2 * (rounds + 1) * messages)
+            await fill(database, waiting, sent=False)
             first = await drain(database, bus, messages, rounds)
             await skip_to_the_last(database, (rounds + 1) * messages)
             last = await drain(database, bus, messages, rounds)
             rates = " and ".join(f"{statistics.median(rate):,.0f}/s" for rate in (first, last))
-            print(f"{most:>9,} waiting: relay {rates} at the backlog's beginning and end", flush=True)
+            print(f"{waiting:>9,} waiting: relay {rates} at the backlog's beginning and end", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from prometheus_client import Counter
 
@@ -31,8 +31,11 @@ class Window:
         self._tell_confirmed = confirmed
         self._sent = OUTBOX_SENT.labels(service)
         self._failed = OUTBOX_FAILED.labels(service)
-        self._lanes: dict[str, deque[Message]] = {}  # by subject; the first message of each is being published
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes: dict[str, deque[Message]] = {}  # by subject; the first message of each is being published, or soon will
+        self._ready: deque[str] = deque()  # subjects that no worker has taken up yet
+        # Workers stay: a task for each message would cost a tenth of the way to the broker.
+        self._workers: list[asyncio.Task[None]] = []
+        self._idle: list[asyncio.Future[None]] = []
         self._open = 0  # messages that are not confirmed
         self._complain_after = 0.0
         self.in_flight: dict[str, str] = {}  # the subjects of messages by their ids, from when they are put until marked
@@ -52,28 +55,43 @@ class Window:
         if lane is not None:
             lane.append(message)
             return
-        lane = self._lanes[key] = deque((message,))
-        task = asyncio.create_task(self._publish(key, lane))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._lanes[key] = deque((message,))
+        self._ready.append(key)
+        if self._idle:
+            self._idle.pop().set_result(None)
+        else:
+            self._workers.append(asyncio.create_task(self._work()))
 
-    def marked(self, ids: Iterable[str]) -> None:
+    def marked(self, ids: Collection[str]) -> None:
         """These confirmed messages will not be found in the table again."""
+        self._sent.inc(len(ids))
         for message_id in ids:
             del self.in_flight[message_id]
 
     async def stop(self) -> None:
         """Give up everything: what the bus takes meanwhile is published twice, and deduplicated."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
         self._lanes.clear()
+        self._ready.clear()
+        self._idle.clear()
         self.in_flight.clear()
         self.confirmed.clear()
         self._open = 0
 
-    async def _publish(self, key: str, lane: deque[Message]) -> None:
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while self._ready:
+                await self._publish(self._ready.popleft())
+            woken = loop.create_future()
+            self._idle.append(woken)
+            await woken
+
+    async def _publish(self, key: str) -> None:
+        lane = self._lanes[key]
         while lane:
             try:
                 await self._bus.publish(lane[0])
@@ -82,7 +100,6 @@ class Window:
                 self._complain(lane[0], error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self._sent.inc()
             self._open -= 1
             self.confirmed.append(lane.popleft().id)
             self._tell_confirmed()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
@@ -64,6 +65,7 @@ class RabbitBus:
         self._frames: AbstractExchange | None = None
         self._looks: AbstractChannel | None = None
         self._attached: list[Consumer | Ear] = []
+        self._published = cache(partial(PUBLISHED.labels, name))
         self._known = set(QUEUES)
         self._looking = asyncio.Lock()  # two looks at once would each see a part of the dead letters
         self._publishing = Link(
@@ -101,7 +103,7 @@ class RabbitBus:
             outcome = "unroutable"
             raise
         finally:
-            PUBLISHED.labels(self.name, message.type, outcome).inc()
+            self._published(message.type, outcome).inc()
 
     async def consume(self, queue: Queue, handler: Handler, *, concurrency: int = 16) -> Subscription:
         self._known.add(queue)

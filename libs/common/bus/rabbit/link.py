@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -21,22 +22,28 @@ CLOSE_TIMEOUT = 5.0  # seconds for a polite goodbye
 HEARTBEAT = 10  # seconds; a broker that hangs is noticed after about three of them (RabbitMQ recommends 5-20)
 
 
-@contextmanager
-def broker_errors(doing: str) -> Iterator[None]:
+class broker_errors:  # noqa: N801  (a context manager, used like a function)
     """Turn whatever the client raises when the broker fails it into `BusUnavailable`.
 
     Closing a connection makes the client raise `CancelledError` in calls that wait on it, although nobody cancelled the
     caller; a real cancellation passes. The client's own words are the error's cause, for the log and not for users.
     """
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise BusUnavailable(f"{doing} failed: the connection to the broker was closed") from error
-    except Exception as error:
-        raise BusUnavailable(f"{doing} failed: the broker does not do it at the moment") from error
+
+    __slots__ = ("_doing",)  # a class, because a generator would cost more on the way of each message
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                raise BusUnavailable(f"{self._doing} failed: the connection to the broker was closed") from error
+        elif isinstance(error, Exception):
+            raise BusUnavailable(f"{self._doing} failed: the broker does not do it at the moment") from error
 
 
 async def connect(url: URL, name: str) -> AbstractConnection:
