@@ -72,6 +72,7 @@ _CHANGING = (
     *("state", "version", "sequence", "progress", "message", "attempt", "lease", "lease_expires_at", "dispatch_at"),
     *("worker", "priority", "turn", "reason", "updated_at", "started_at", "finished_at"),
 )
+_RESULT = ("result", "score")
 _LOGGED = ("id", "version", "updated_at", "state", "attempt", "worker")
 _LOG_COLUMNS = ("job_id", "version", "at", "state", "attempt", "worker", "event", "lease", "reason")
 
@@ -109,7 +110,7 @@ _SAVE_JOB = Change(
     _logged(
         sa.update(JOBS)
         .where(JOBS.c.id == sa.bindparam("job_id"), JOBS.c.version == sa.bindparam("seen_version"))
-        .values({name: sa.bindparam(f"new_{name}") for name in (*_CHANGING, "result")})
+        .values({name: sa.bindparam(f"new_{name}") for name in (*_CHANGING, *_RESULT)})
         .returning(*(JOBS.c[name] for name in _LOGGED))
         .cte("saved"),
         *_WHY,
@@ -257,7 +258,7 @@ async def find_retry(connection: AsyncConnection, job_id: str) -> str | None:
 async def save_job(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
     """Commit a change of a job together with what the others hear of it, if it is still as it was before."""
     values = {
-        **{f"new_{name}": getattr(saved.after, name) for name in (*_CHANGING, "result")},
+        **{f"new_{name}": getattr(saved.after, name) for name in (*_CHANGING, *_RESULT)},
         "job_id": saved.before.id,
         "seen_version": saved.before.version,
         "event": saved.event,

@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 from libs.common.contracts.audio import JobKind, Priority
 from services.audio import texts
+from services.audio.results import overall_score
 
 
 class State(StrEnum):
@@ -72,6 +73,7 @@ class Job:
     deadline: datetime
     started_at: datetime | None = None  # of the current attempt, or the last one that was begun
     result: dict[str, Any] | None = None
+    score: float | None = None  # 0..1, of the result
     reason: str | None = None  # of a failure, a stable code for programs
     priority: Priority = Priority.HIGH
     traceparent: str | None = None  # of the request that began it: the trace that everything about it goes on with
@@ -246,7 +248,8 @@ def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | 
         case Progressed():
             return _progress(job, event, now, rules)
         case Completed(result=result):
-            return replace(_end(job, State.COMPLETED, texts.COMPLETED, now), progress=100, result=result)
+            score = overall_score(result)
+            return replace(_end(job, State.COMPLETED, texts.COMPLETED, now), progress=100, result=result, score=score)
         case Failed(temporary=True):
             return _try_again(job, event.reason, now, rules)
         case Failed():

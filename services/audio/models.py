@@ -35,6 +35,10 @@ TOKENS = sa.Table(
     sa.Column("s3_textgrid_url", sa.Text),
     sa.Column("s3_pitch_url", sa.Text),
     sa.Column("s3_bgvoice_url", sa.Text),
+    sa.Column("category", sa.Text),
+    # Every scene has a film: a copy that names none is of before there was this column, and completed when it is shown.
+    sa.Column("youtube_url", sa.Text),
+    sa.Column("thumbnail_url", sa.Text),
 )
 SCRIPTS_OF_TOKEN = sa.Index("scripts_token_id", SCRIPTS.c.token_id)
 
@@ -50,6 +54,10 @@ TAKES = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)
+# What somebody recorded, and how much; index-only.
+TAKES_OF_USER = sa.Index(
+    "takes_of_user", TAKES.c.user_id, TAKES.c.token_id, TAKES.c.created_at, postgresql_where=TAKES.c.user_id.is_not(None)
 )
 
 JOBS = sa.Table(
@@ -77,6 +85,7 @@ JOBS = sa.Table(
     sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
     sa.Column("started_at", sa.DateTime(timezone=True)),
     sa.Column("result", sa.JSON(none_as_null=True)),
+    sa.Column("score", sa.Float),  # 0..1, of the result: read once, so that means and ranks need no result
     sa.Column("reason", sa.Text),
     sa.Column("priority", sa.Text, nullable=False),
     sa.Column("traceparent", sa.Text),
@@ -96,6 +105,15 @@ OWNERS_JOBS = sa.Index("jobs_of_owner", JOBS.c.owner_key, JOBS.c.priority, JOBS.
 AGEING_JOBS = sa.Index("jobs_ageing", JOBS.c.priority, JOBS.c.dispatch_at, postgresql_where=_QUEUED)
 # How long jobs took lately.
 COMPLETED_JOBS = sa.Index("jobs_completed", JOBS.c.finished_at, postgresql_where=JOBS.c.state == "completed")
+# What somebody has results of, the newest last, and their scores; index-only but for the results.
+RESULTS_OF_USER = sa.Index(
+    "jobs_results_of_user",
+    *(JOBS.c.user_id, JOBS.c.token_id, JOBS.c.script_id, JOBS.c.created_at),
+    postgresql_include=["score"],
+    postgresql_where=sa.and_(JOBS.c.state == "completed", JOBS.c.user_id.is_not(None)),
+)
+# Of a take that is to be erased.
+JOBS_OF_TAKE = sa.Index("jobs_of_take", JOBS.c.take_id)
 # A job is done over once: whoever asks again gets the same new one.
 RETRIED_JOBS = sa.Index("jobs_retry_of", JOBS.c.retry_of, unique=True, postgresql_where=JOBS.c.retry_of.is_not(None))
 
@@ -132,3 +150,15 @@ UPLOAD_KEYS = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
 )
 UPLOAD_KEYS_BY_AGE = sa.Index("upload_keys_created_at", UPLOAD_KEYS.c.created_at)
+UPLOAD_KEYS_OF_JOB = sa.Index("upload_keys_job_id", UPLOAD_KEYS.c.job_id)
+
+# Objects that belong to nobody any more. A row is written with the deletion of what they belonged to and goes when the store
+# has deleted the object, however often that has to be tried.
+OBJECTS_TO_ERASE = sa.Table(
+    "objects_to_erase",
+    METADATA,
+    sa.Column("object_key", sa.Text, primary_key=True),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("attempts", sa.SmallInteger, nullable=False),
+)
+OBJECTS_DUE = sa.Index("objects_to_erase_due_at", OBJECTS_TO_ERASE.c.due_at)

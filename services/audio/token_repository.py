@@ -36,7 +36,7 @@ async def find_tokens(connection: AsyncConnection, token_ids: Collection[int]) -
 
 
 async def keep_token(connection: AsyncConnection, token: TokenSnapshot) -> None:
-    """Insert or update the copy, unless it is of the same version or newer."""
+    """Insert or update the copy, unless it is newer, or complete and of the same version."""
     new = {**token.model_dump(exclude={"token_id"}), "deleted": False}
     await _upsert(connection, token.token_id, new, changed=new)
 
@@ -49,8 +49,9 @@ async def bury_token(connection: AsyncConnection, token_id: int, version: int) -
 
 
 async def _upsert(connection: AsyncConnection, token_id: int, new: Mapping[str, Any], *, changed: Mapping[str, Any]) -> None:
+    outdated = (TOKENS.c.version < new["version"]) | ((TOKENS.c.version == new["version"]) & TOKENS.c.youtube_url.is_(None))
     await connection.execute(
         insert(TOKENS)
         .values(id=token_id, **new)
-        .on_conflict_do_update(index_elements=[TOKENS.c.id], set_=dict(changed), where=TOKENS.c.version < new["version"])
+        .on_conflict_do_update(index_elements=[TOKENS.c.id], set_=dict(changed), where=outdated)
     )

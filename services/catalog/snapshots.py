@@ -17,6 +17,9 @@ def token_fields(token: Token) -> dict[str, Any]:
         "s3_textgrid_url": token.s3_textgrid_url,
         "s3_pitch_url": token.s3_pitch_url,
         "s3_bgvoice_url": token.s3_bgvoice_url,
+        "category": token.category,
+        "youtube_url": token.youtube_url,
+        "thumbnail_url": token.thumbnail_url,
     }
 
 

@@ -51,7 +51,7 @@ class ScriptDeleted(Event, name="script.deleted"):
 
 
 class TokenSnapshot(Event):
-    """A scene with all that an upload and an analysis of the whole of it need beside its lines.
+    """A scene with all that an upload, an analysis of the whole of it and a list of what was dubbed need beside its lines.
 
     `version` grows with every change of the scene: a reader keeps the highest and ignores late older ones.
     """
@@ -65,6 +65,9 @@ class TokenSnapshot(Event):
     s3_textgrid_url: str | None = None  # keys of the scene's reference objects, as the catalogue has them
     s3_pitch_url: str | None = None
     s3_bgvoice_url: str | None = None
+    category: str | None = None
+    youtube_url: str | None = None  # of the film; only what was published before there was this field lacks it
+    thumbnail_url: str | None = None
 
 
 class Scene(BaseModel):

@@ -35,7 +35,7 @@ async def database_url(migrated_database: str) -> str:
     engine = create_async_engine(migrated_database)
     async with engine.begin() as connection:
         await connection.execute(
-            text("TRUNCATE scripts, tokens, takes, jobs, job_log, upload_keys, outbox, inbox RESTART IDENTITY")
+            text("TRUNCATE scripts, tokens, takes, jobs, job_log, upload_keys, objects_to_erase, outbox, inbox RESTART IDENTITY")
         )
         await connection.execute(text("UPDATE turns SET turn = 0"))
     await engine.dispose()
