@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.settings import Settings
-from libs.common.web import problems
+from libs.common.web import openapi, problems
 from libs.common.web.health import Check, health_router
 from libs.common.web.observe import Observe
 
@@ -39,9 +39,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.settings = settings
     problems.install(app)
+    openapi.install(app)
     for router in routers:
         app.include_router(router)
     app.include_router(health_router(service, checks), include_in_schema=False)

@@ -32,6 +32,9 @@ MAX_TOKEN_BYTES = 4096
 # An unknown key id makes us ask for the keys again, but strangers must not make us ask more often than this.
 REFETCH_SECONDS = 5.0
 
+NO_LOGIN, EXPIRED, INVALID = "Not authenticated", "토큰이 만료되었습니다", "유효하지 않은 토큰입니다"
+NOT_AN_ADMIN = "관리자만 사용할 수 있습니다"
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -60,7 +63,7 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Principal:
         """The caller that `token` proves. Raises `Unauthenticated` with the text that clients show."""
-        invalid = Unauthenticated("유효하지 않은 토큰입니다")
+        invalid = Unauthenticated(INVALID)
         if len(token) > MAX_TOKEN_BYTES:
             raise invalid
         try:
@@ -70,7 +73,7 @@ class TokenVerifier:
             self._claims.validate(claims)
             return Principal(int(claims["sub"]), str(claims.get("email", "")), claims.get("admin") is True)
         except ExpiredTokenError as error:
-            raise Unauthenticated("토큰이 만료되었습니다") from error
+            raise Unauthenticated(EXPIRED) from error
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise invalid from error
 
@@ -122,24 +125,28 @@ def verifier_for(settings: VerifierSettings) -> TokenVerifier:
 def _bearer(request: Request) -> str:
     header = request.headers.get("authorization")
     if not header:
-        raise Unauthenticated("Not authenticated")
+        raise Unauthenticated(NO_LOGIN)
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Invalid authentication credentials")
     return token.strip()
 
 
-# Only tells the API document that a bearer is taken: its own answers are not those that clients know.
-_documented = Security(HTTPBearer(auto_error=False, description="An access token of `auth`"))
+# Only tell the API document who may call (`openapi.py` makes one bearer of them): their own answers are not those that
+# clients know.
+USER_SCHEME, OPTIONAL_SCHEME, ADMIN_SCHEME = "user", "optional user", "administrator"
+_user, _optional, _admin = (
+    Security(HTTPBearer(auto_error=False, scheme_name=name)) for name in (USER_SCHEME, OPTIONAL_SCHEME, ADMIN_SCHEME)
+)
 
 
-async def require_user(request: Request, _: Annotated[object, _documented]) -> Principal:
+async def require_user(request: Request, _: Annotated[object, _user]) -> Principal:
     """FastAPI dependency: a valid token, or 401."""
     verifier: TokenVerifier = request.app.state.verifier
     return await verifier.verify(_bearer(request))
 
 
-async def optional_user(request: Request, _: Annotated[object, _documented]) -> Principal | None:
+async def optional_user(request: Request, _: Annotated[object, _optional]) -> Principal | None:
     """FastAPI dependency: the caller if there is a valid token; a bad one counts as none."""
     try:
         return await require_user(request, _)
@@ -147,10 +154,10 @@ async def optional_user(request: Request, _: Annotated[object, _documented]) -> 
         return None
 
 
-async def require_admin(user: Annotated[Principal, Depends(require_user)]) -> Principal:
+async def require_admin(user: Annotated[Principal, Depends(require_user)], _: Annotated[object, _admin]) -> Principal:
     """FastAPI dependency: an administrator, or 401/403."""
     if not user.is_admin:
-        raise Forbidden("관리자만 사용할 수 있습니다")
+        raise Forbidden(NOT_AN_ADMIN)
     return user
 
 
