@@ -25,7 +25,7 @@ from pydantic_core import from_json
 
 from libs.common.storage.base import InvalidKey, check_key
 from services.catalog.errors import BadDocument
-from services.catalog.service import MAX_ID
+from services.catalog.fields import Address, Id, Name, Probability, Seconds, Text, Views
 from services.catalog.storage import MAX_PITCH_BYTES
 
 MFCC_COEFFICIENTS = 13
@@ -35,28 +35,12 @@ _LIST_KINDS = ("urls", "actors", "tokens", "token_actors", "scripts", "words")
 _NOT_OURS = ("users",)  # a document may hold them; they belong to auth
 
 
-def _without_controls(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must not contain control characters")
-    return value
-
-
-def _without_controls_but_breaks(value: str) -> str:
-    _without_controls(value.translate({ord("\n"): " ", ord("\t"): " "}))
-    return value
-
-
 def _one_row_of_coefficients(row: list[float]) -> list[float]:
     if len(row) != MFCC_COEFFICIENTS:
         raise ValueError(f"must hold {MFCC_COEFFICIENTS} numbers")
     return row
 
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Seconds = Annotated[FiniteFloat, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_controls)]
-Address = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_without_controls)]
-Text = Annotated[str, Field(min_length=1, max_length=5000), AfterValidator(_without_controls_but_breaks)]
 Frame = Annotated[list[FiniteFloat], AfterValidator(_one_row_of_coefficients)]
 
 
@@ -123,7 +107,7 @@ class TokenEntry(_Timed):
     s3_bgvoice_url: Address | None = None
     thumbnail_url: Address | None = None
     youtube_url: Address
-    view_count: int = Field(0, ge=0, le=2**63 - 1)
+    view_count: Views = 0
 
 
 class TokenActorEntry(Entry):
@@ -152,7 +136,7 @@ class WordEntry(_Timed):
     start_time: Seconds | None = None
     end_time: Seconds | None = None
     word: Name | None = None
-    probability: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
+    probability: Probability | None = None
     mfcc: list[Frame] | None = None
 
 

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog import import_repository as sql
 from services.catalog.document import Document, Entry, shown
 from services.catalog.errors import BadDocument
+from services.catalog.fields import MAX_ID
 from services.catalog.models import ACTOR_ALIASES, ACTORS, SCRIPTS, TOKENS, URLS, WORDS
-from services.catalog.service import MAX_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from libs.common.contracts.catalog import ScriptDeleted, TokenDeleted
 from libs.common.db import Database
 from services.catalog import import_repository, repository
 from services.catalog.errors import ImportRunning, TokenNotFound
+from services.catalog.fields import MAX_ID
 from services.catalog.models import SCRIPT_VERSIONS, TOKEN_VERSIONS
-from services.catalog.service import MAX_ID
 
 
 class Remover:

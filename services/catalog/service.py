@@ -8,12 +8,12 @@ from libs.common.contracts import catalog as contract
 from libs.common.db import Database
 from services.catalog import repository
 from services.catalog.errors import NoActorOfToken, ScriptNotFound, TokenNotFound, UrlNotFound
+from services.catalog.fields import MAX_ID
 from services.catalog.folding import fold
 from services.catalog.repository import Actor, Page, Script, Token
 from services.catalog.snapshots import script_fields, token_fields
 from services.catalog.storage import SceneObjects
 
-MAX_ID = 2**31 - 1  # PostgreSQL's integer: nothing has a higher id
 SYNC_COLLECTION_SECONDS = 20.0  # scenes shorter than this are for practising again and again
 MAX_ACTORS_MEANT = 10  # of a search text whose scenes are asked for
 
