@@ -8,6 +8,8 @@
     ├── JobEnded                  it is too late to cancel the job
     ├── NotToBeDoneOver           the job is open or has its result
     ├── RecordingGone             the recording that is to be analysed again is no longer stored
+    ├── NothingToErase            the user has no recordings of the scene
+    ├── NoResults                 the user has no results with a score
     ├── CatalogUnavailable        the line or scene is not known here yet and the catalogue does not answer
     ├── MalformedUpload           the request is no complete multipart form
     ├── InvalidField              a field of the form cannot be taken as it is
@@ -102,6 +104,26 @@ class RecordingGone(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("녹음 파일을 찾을 수 없습니다. 다시 녹음해 주세요.")
+
+
+class NothingToErase(YouSyncError):
+    """The user has no recordings of the scene or of its lines."""
+
+    kind = Kind.NOT_FOUND
+    code = "nothing_to_erase"
+
+    def __init__(self) -> None:
+        super().__init__("삭제할 분석 결과가 없습니다.")
+
+
+class NoResults(YouSyncError):
+    """The user has no results that have a score."""
+
+    kind = Kind.NOT_FOUND
+    code = "no_results"
+
+    def __init__(self) -> None:
+        super().__init__("분석 결과가 없습니다.")
 
 
 class CatalogUnavailable(Unavailable):

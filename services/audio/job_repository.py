@@ -10,11 +10,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.db import Database, Outgoing
 from libs.common.outbox.writer import Change
+from services.audio.errors import RecordingGone
 from services.audio.jobs import Job, State
 from services.audio.models import JOB_LOG, JOBS, TURNS
 
@@ -236,6 +238,14 @@ _AHEAD_OF_QUEUED = _ahead(
 async def add_job(connection: AsyncConnection, job: Job) -> bool:
     """Insert a new job at the turn that is its owner's; False when there is one already that does the same job over."""
     return (await connection.execute(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS})).first() is not None
+
+
+async def add_retry(connection: AsyncConnection, job: Job) -> bool:
+    """As `add_job`. Raises RecordingGone when the take, and with it the job to do over, was erased meanwhile."""
+    try:
+        return await add_job(connection, job)
+    except IntegrityError as error:
+        raise RecordingGone from error
 
 
 async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:

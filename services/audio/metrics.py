@@ -20,6 +20,7 @@ UPLOAD_SECONDS = Histogram(
     ["service"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+OBJECTS_LEFT = Gauge("yousync_audio_objects_to_erase", "Objects of erased recordings that are still to be deleted", ["service"])
 OVERDUE = Counter("yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"])
 AGED = Counter("yousync_audio_aged_jobs_total", "Jobs that waited so long that they moved one priority up", ["service"])
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.catalog import ScriptSnapshot, Word
+from services.audio.errors import RecordingGone
 from services.audio.job_repository import add_job
 from services.audio.jobs import Job
 from services.audio.models import JOBS, SCRIPTS, TAKES, TOKENS, UPLOAD_KEYS
@@ -191,8 +192,11 @@ async def forget_uploads(connection: AsyncConnection, *, before: datetime) -> No
 
 
 async def find_take(connection: AsyncConnection, take_id: UUID) -> Take:
-    """The recording of a job."""
-    return Take(**(await connection.execute(_FIND_TAKE, {"take_id": take_id})).mappings().one())
+    """The recording of a job. Raises RecordingGone when both were erased."""
+    row = (await connection.execute(_FIND_TAKE, {"take_id": take_id})).mappings().first()
+    if row is None:
+        raise RecordingGone
+    return Take(**row)
 
 
 async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> dict[str, Assignment]:

@@ -163,7 +163,8 @@ class JobService:
             await self._follow_up(change, by_holder=False)
             return await self._outlook(change.after)
         job = await self.find(job_id)
-        assert job is not None
+        if job is None:  # erased meanwhile
+            raise JobNotFound(MISSING)
         if job.state is not State.CANCELLED:
             raise JobEnded(job.state.public)
         return await self._outlook(job)
@@ -199,15 +200,15 @@ class JobService:
                 retry_of=job.id,
             )
             async with self._database.transaction() as tx:
-                if begun := await job_repository.add_job(tx.connection, again):
+                if begun := await job_repository.add_retry(tx.connection, again):
                     tx.publish(audio_uploaded(take, again), subject=job_channel(again.id))
             if begun:
                 return await self._outlook(again), True
         async with self._database.autocommit() as connection:
             earlier = earlier or await job_repository.find_retry(connection, job_id)
-        assert earlier is not None
-        done_over = await self.find(earlier)
-        assert done_over is not None
+        done_over = None if earlier is None else await self.find(earlier)
+        if done_over is None:  # erased meanwhile
+            raise JobNotFound(MISSING)
         return await self._outlook(done_over), False
 
     async def measure(self) -> None:

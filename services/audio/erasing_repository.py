@@ -1,0 +1,86 @@
+"""The SQL of erasing: recordings with all that hangs on them, and the objects that are left to be deleted."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.audio.models import JOB_LOG, JOBS, OBJECTS_TO_ERASE, TAKES, UPLOAD_KEYS
+
+RETRY_SECONDS = 10.0  # after the first failure; twice as long after each further one
+DOUBLINGS = 8  # then it stays: at 43 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTake:
+    """A recording for which no job can begin before the transaction ends."""
+
+    id: UUID
+    object_key: str
+
+
+async def lock_takes(connection: AsyncConnection, user_id: int, token_id: int) -> list[LockedTake]:
+    """The user's recordings of the scene and of its lines."""
+    of_user = sa.select(TAKES.c.id, TAKES.c.object_key).where(TAKES.c.user_id == user_id, TAKES.c.token_id == token_id)
+    rows = await connection.execute(of_user.order_by(TAKES.c.id).with_for_update())
+    return [LockedTake(row.id, row.object_key) for row in rows]
+
+
+async def open_jobs(connection: AsyncConnection, takes: Collection[LockedTake]) -> list[str]:
+    """Ids of the takes' jobs that have not ended."""
+    still_open = sa.select(JOBS.c.id).where(JOBS.c.take_id.in_([take.id for take in takes]), JOBS.c.finished_at.is_(None))
+    return list((await connection.execute(still_open)).scalars())
+
+
+async def erase_takes(connection: AsyncConnection, takes: Collection[LockedTake]) -> None:
+    """Delete the takes with their jobs, which have ended, and all that is noted of these."""
+    take_ids = [take.id for take in takes]
+    of_takes = sa.select(JOBS.c.id).where(JOBS.c.take_id.in_(take_ids))
+    await connection.execute(sa.delete(JOB_LOG).where(JOB_LOG.c.job_id.in_(of_takes)))
+    await connection.execute(sa.delete(UPLOAD_KEYS).where(UPLOAD_KEYS.c.job_id.in_(of_takes)))
+    await connection.execute(sa.delete(JOBS).where(JOBS.c.take_id.in_(take_ids)))
+    await connection.execute(sa.delete(TAKES).where(TAKES.c.id.in_(take_ids)))
+
+
+async def note_objects(connection: AsyncConnection, object_keys: Collection[str], now: datetime) -> None:
+    """Have these objects deleted once the transaction has committed."""
+    if object_keys:
+        rows = [{"object_key": key, "due_at": now, "attempts": 0} for key in object_keys]
+        await connection.execute(insert(OBJECTS_TO_ERASE).on_conflict_do_nothing(), rows)
+
+
+async def claim_objects(connection: AsyncConnection, now: datetime, most: int) -> list[str]:
+    """Keys of objects that are due, oldest first. They are nobody else's until their next attempt is due."""
+    due = (
+        sa.select(OBJECTS_TO_ERASE.c.object_key)
+        .where(OBJECTS_TO_ERASE.c.due_at <= now)
+        .order_by(OBJECTS_TO_ERASE.c.due_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    attempts = OBJECTS_TO_ERASE.c.attempts
+    seconds = RETRY_SECONDS * sa.func.power(2, attempts)
+    claimed = (
+        sa.update(OBJECTS_TO_ERASE)
+        .where(OBJECTS_TO_ERASE.c.object_key.in_(due))
+        .values(
+            due_at=sa.literal(now, sa.DateTime(timezone=True)) + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+            attempts=sa.func.least(attempts + 1, DOUBLINGS),
+        )
+        .returning(OBJECTS_TO_ERASE.c.object_key)
+    )
+    return list((await connection.execute(claimed)).scalars())
+
+
+async def forget_objects(connection: AsyncConnection, object_keys: Collection[str]) -> None:
+    """They are gone from the store."""
+    await connection.execute(sa.delete(OBJECTS_TO_ERASE).where(OBJECTS_TO_ERASE.c.object_key.in_(object_keys)))
+
+
+async def count_objects(connection: AsyncConnection) -> int:
+    """How many objects are left to be deleted."""
+    return (await connection.execute(sa.select(sa.func.count()).select_from(OBJECTS_TO_ERASE))).scalar_one()
