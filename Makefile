@@ -44,8 +44,8 @@ lint: venv-dev ## Check style, types and import rules
 contracts: venv-dev ## Write docs/asyncapi.yaml and docs/schemas/ from the code; refuses what breaks a published event
 	@$(BIN)/python -m yousync.contracts
 
-test: venv-dev ## Run all tests, or some: make test TESTS=tests/services/audio
-	$(BIN)/python -m pytest $(TESTS)
+test: venv-dev ## Run all tests, two at a time, or some: make test [TESTS=tests/services/audio] [JOBS=2]
+	$(BIN)/python -m pytest -n $(or $(JOBS),$(if $(TESTS),0,2)) --dist loadgroup $(TESTS)
 
 chaos: venv-dev ## Kill everything under load, count what is lost: make chaos [SEEDS=10 | SEEDS=7,21] [TAKES=300] [SHORT=1]
 	@$(BIN)/python -m tests.chaos --seeds $(or $(SEEDS),1) --takes $(or $(TAKES),300) $(if $(SHORT),--short)

@@ -49,8 +49,15 @@ class broker_errors:  # noqa: N801  (a context manager, used like a function)
 async def connect(url: URL, name: str) -> AbstractConnection:
     """A connection that the broker knows as `name`; raises `BusUnavailable`."""
     with broker_errors("connecting"):
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await aio_pika.connect(url, client_properties={"connection_name": name})
+        connection = aio_pika.Connection(url, client_properties={"connection_name": name})
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection.connect()
+        except BaseException:
+            # aio-pika's own `connect` leaves this to the garbage collector, which may run where there is no loop.
+            await connection.close()
+            raise
+        return connection
 
 
 class Link:
