@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e.platforms import Embedded, Fleet
 from yousync.local.postgres import PrivatePostgres
 from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.local.s3 import PrivateS3
@@ -13,9 +14,8 @@ from yousync.local.s3 import PrivateS3
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, a file stays with one of them, and so do all files that share a platform."""
     for item in items:
-        folder = item.path.parent
-        together = folder if folder.name == "e2e" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together)))
+        shares = item.path.parent.name in ("e2e", "contract")
+        item.add_marker(pytest.mark.xdist_group("platforms" if shares else str(item.path)))
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,34 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateS3]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The embedded platform with the sample catalogue, one for all tests of a run."""
+    platform = Embedded(tmp_path_factory.mktemp("embedded") / "state")
+    platform.start()
+    try:
+        platform.import_samples()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The fleet with the sample catalogue, one for all tests of a run."""
+    platform = Fleet(tmp_path_factory.mktemp("fleet") / "state")
+    try:
+        platform.start()
+        platform.import_samples()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session", params=["embedded", "fleet"])
+def platform(request: pytest.FixtureRequest) -> Embedded | Fleet:
+    """Each kind of platform, one after the other."""
+    chosen: Embedded | Fleet = request.getfixturevalue(request.param)
+    return chosen
