@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from services.audio.batches import BatchService
+from services.audio.erasing import Eraser
+from services.audio.mypage import PracticeService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
@@ -45,6 +47,16 @@ def _webhooks(request: Request) -> WebhookService:
     return webhooks
 
 
+def _practice(request: Request) -> PracticeService:
+    practice: PracticeService = request.app.state.practice
+    return practice
+
+
+def _eraser(request: Request) -> Eraser:
+    eraser: Eraser = request.app.state.eraser
+    return eraser
+
+
 def _settings(request: Request) -> AudioSettings:
     settings: AudioSettings = request.app.state.settings
     return settings
@@ -72,5 +84,7 @@ Scripts = Annotated[ScriptService, Depends(_scripts)]
 Tokens = Annotated[TokenService, Depends(_tokens)]
 Batches = Annotated[BatchService, Depends(_batches)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
+Practising = Annotated[PracticeService, Depends(_practice)]
+Erasing = Annotated[Eraser, Depends(_eraser)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
 Client = Annotated[str, Depends(_client)]

@@ -18,13 +18,15 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.audio import job_endpoints, token_endpoints, webhook_endpoints, worker
+from services.audio import job_endpoints, mypage_endpoints, token_endpoints, webhook_endpoints, worker
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
 from services.audio.dispatch import Dispatcher
 from services.audio.endpoints import internal_router, router
+from services.audio.erasing import Eraser, ObjectEraser
 from services.audio.metrics import SERVICE
+from services.audio.mypage import PracticeService
 from services.audio.orders import Orders
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -77,6 +79,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     )
     sweeper = Sweeper(database, bus, dispatcher, settings.rules)
 
+    object_eraser = ObjectEraser(database, storage, sweep_seconds=settings.sweep_seconds)
+
     batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
     webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
 
@@ -88,6 +92,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             relay.run(),
             dispatcher.run(),
             worker.sweep(bus, sweeper, settings),
+            object_eraser.run(),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
             watch_depths(bus, SERVICE),
@@ -103,7 +108,10 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         if not bus.connected:
             raise BusUnavailable("not connected")
 
-    routers = [router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, internal_router]
+    routers = [
+        *(router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, mypage_endpoints.router),
+        *(internal_router, mypage_endpoints.internal_router),
+    ]
     if isinstance(storage, DiskStorage):
         routers.append(disk_objects_router(storage))
     app = create_app(
@@ -118,6 +126,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.uploads = uploads
     app.state.jobs = jobs
     app.state.tokens = tokens
+    app.state.practice = PracticeService(database, tokens)
+    app.state.eraser = Eraser(database, jobs, object_eraser)
     app.state.batches = batches
     app.state.webhooks = webhooks
     app.state.verifier = verifier_for(settings)

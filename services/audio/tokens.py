@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from libs.common.bus.base import Message
-from libs.common.contracts.catalog import TokenDeleted, TokenSnapshot
+from libs.common.contracts.catalog import Scene, TokenDeleted, TokenSnapshot
 from libs.common.db import Database
 from services.audio import repository, token_repository
 from services.audio.catalog import CatalogClient
@@ -50,22 +50,28 @@ class TokenService:
             if await tx.first_time(message, HANDLER):
                 await token_repository.bury_token(tx.connection, token.token_id, token.version)
 
+    async def fetch(self, token_id: int) -> Scene | None:
+        """Ask the catalogue for a scene and keep it with its lines; None when it has none. Raises CatalogUnavailable."""
+        scene = await self._catalog.scene(token_id)
+        if scene is not None:
+            async with self._database.transaction() as tx:
+                await token_repository.keep_token(tx.connection, scene.token)
+                for script in scene.scripts:
+                    await repository.keep_script(tx.connection, script)
+        return scene
+
     async def _read_through(self, token_id: int, token: KnownToken | None) -> KnownToken:
         """Ask for a scene that is not known, or of which no line is. Some have none, so the latter is no must."""
         if not 0 < token_id <= MAX_ID:
             raise TokenNotFound(token_id)
         try:
-            scene = await self._catalog.scene(token_id)
+            scene = await self.fetch(token_id)
         except CatalogUnavailable:
             if token is None:
                 raise
             return token
         if scene is None:
             raise TokenNotFound(token_id)
-        async with self._database.transaction() as tx:
-            await token_repository.keep_token(tx.connection, scene.token)
-            for script in scene.scripts:
-                await repository.keep_script(tx.connection, script)
         return KnownToken(
             token_id=token_id,
             deleted=False,
