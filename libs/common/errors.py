@@ -22,6 +22,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"  # the state changed meanwhile, or the thing exists already
+    PRECONDITION = "precondition"  # the caller made a condition on the state, which it does not meet
     TOO_LARGE = "too_large"
     UNSUPPORTED = "unsupported"  # a media type or format that is not served
     LIMITED = "limited"  # too many calls or streams

@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
 from libs.common.web.auth import Admin
+from services.catalog.editing import Editor
 from services.catalog.errors import BadDocument, DocumentTooLarge
 from services.catalog.importing import Importer
+from services.catalog.preconditions import IfMatch
 from services.catalog.removing import Remover
 from services.catalog.repository import Page
 from services.catalog.schemas import Limit, Skip
@@ -27,6 +29,19 @@ def _importer(request: Request) -> Importer:
 def _remover(request: Request) -> Remover:
     remover: Remover = request.app.state.remover
     return remover
+
+
+def _editor(request: Request) -> Editor:
+    editor: Editor = request.app.state.editor
+    return editor
+
+
+def _if_match(
+    request: Request,
+    _: Annotated[str | None, Header(alias="If-Match", description="Change it only in a state of this ETag")] = None,
+) -> IfMatch:
+    lines = request.headers.getlist("if-match")  # a list may come in several
+    return IfMatch(", ".join(lines) if lines else None)
 
 
 async def _import_document(request: Request, caller: Admin) -> bytes:
@@ -51,6 +66,8 @@ def _page(skip: Skip = 0, limit: Limit = 100) -> Page:
 
 
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
+EditorDep = Annotated[Editor, Depends(_editor)]
+IfMatchDep = Annotated[IfMatch, Depends(_if_match)]
 ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]
 PageDep = Annotated[Page, Depends(_page)]

@@ -5,9 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from libs.common.contracts.catalog import Scene, ScriptSnapshot
-from libs.common.web.auth import require_admin
 from libs.common.web.internal import require_service
-from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, PageDep, RemoverDep
+from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, PageDep
 from services.catalog.repository import Page
 from services.catalog.schemas import (
     Actor,
@@ -99,13 +98,6 @@ async def list_related(catalogue: CatalogueDep, token_id: int, skip: Skip = 0, l
 async def count_view(catalogue: CatalogueDep, token_id: int) -> Viewed:
     """One more."""
     return Viewed(token_id=token_id, view_count=await catalogue.count_view(token_id))
-
-
-@tokens_router.delete("/{token_id}", summary="Delete a scene (administrators)", dependencies=[Depends(require_admin)])
-async def delete_token(remover: RemoverDep, token_id: int) -> dict[str, str]:
-    """With its lines and their words. Recordings and results of learners are not the catalogue's and stay."""
-    await remover.remove_token(token_id)
-    return {"detail": "Token deleted successfully"}
 
 
 @scripts_router.get("", summary="All lines", response_model=list[Script])

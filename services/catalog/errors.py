@@ -3,6 +3,9 @@
 YouSyncError
 ├── TokenNotFound, ScriptNotFound, UrlNotFound     there is no such thing
 ├── NoActorOfToken                                 the scene is linked to no actor
+├── ActorExists                                    somebody has this name
+├── InvalidField         what is to be written cannot be; names the field
+├── ChangedMeanwhile     it is not any more as the caller has seen it
 ├── BadDocument          an import document says something that cannot be; names the entry
 ├── DocumentTooLarge     it has more bytes than are accepted
 └── ImportRunning        somebody else imports at this moment
@@ -51,6 +54,37 @@ class NoActorOfToken(NotFound):
 
     def __init__(self) -> None:
         super().__init__("해당 토큰과 연결된 배우를 찾을 수 없습니다.")
+
+
+class ActorExists(YouSyncError):
+    """An actor of this name is there, whatever its case."""
+
+    kind = Kind.INVALID
+    code = "actor_exists"
+
+    def __init__(self) -> None:
+        super().__init__("Actor already exists")
+
+
+class InvalidField(YouSyncError):
+    """What is to be written does not fit together; `field` is the part of it that is wrong."""
+
+    kind = Kind.UNPROCESSABLE
+    code = "validation"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class ChangedMeanwhile(YouSyncError):
+    """Somebody else changed it after the caller had read it; nothing was written."""
+
+    kind = Kind.PRECONDITION
+    code = "changed_meanwhile"
+
+    def __init__(self) -> None:
+        super().__init__("it was changed meanwhile: read it again, then send the change with its new ETag")
 
 
 class BadDocument(YouSyncError):

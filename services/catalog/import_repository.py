@@ -10,14 +10,26 @@ from services.catalog.models import SCRIPT_VERSIONS, SCRIPTS, TOKEN_VERSIONS, TO
 
 Row: TypeAlias = dict[str, Any]
 
-# Any constant that no other user of this database takes.
+# Any constants that no other user of this database takes.
 IMPORT_LOCK = 0x696D706F7274  # "import"
+EDIT_LOCK = 0x65646974  # "edit": shared by those who change single things
 _VERSIONS = {SCRIPTS: SCRIPT_VERSIONS, TOKENS: TOKEN_VERSIONS}
 
 
 async def try_lock(connection: AsyncConnection) -> bool:
-    """Be the only one who adds or removes entries until the end of the transaction, if nobody else does."""
-    locked = await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(IMPORT_LOCK)))
+    """Be the only one who changes the catalogue until the end of the transaction, unless somebody else imports.
+
+    Who changes a single thing at this moment is waited for: that takes milliseconds.
+    """
+    if not (await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(IMPORT_LOCK)))).scalar_one():
+        return False
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EDIT_LOCK)))
+    return True
+
+
+async def try_lock_for_edit(connection: AsyncConnection) -> bool:
+    """Let nobody import until the end of the transaction, unless somebody does; others change single things meanwhile."""
+    locked = await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock_shared(EDIT_LOCK)))
     return bool(locked.scalar_one())
 
 

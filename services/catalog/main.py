@@ -13,6 +13,7 @@ from libs.common.outbox.relay import Relay
 from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
+from services.catalog.editing import Editor
 from services.catalog.endpoints import (
     actors_router,
     duet_router,
@@ -27,6 +28,7 @@ from services.catalog.removing import Remover
 from services.catalog.service import Catalogue
 from services.catalog.settings import CatalogSettings
 from services.catalog.storage import SceneObjects
+from services.catalog.write_endpoints import router as write_router
 
 SERVICE = "catalog"
 
@@ -56,13 +58,23 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
         SERVICE,
         settings,
         title="YouSync catalog",
-        routers=[actors_router, tokens_router, scripts_router, urls_router, duet_router, import_router, internal_router],
+        routers=[
+            actors_router,
+            tokens_router,
+            scripts_router,
+            urls_router,
+            duet_router,
+            import_router,
+            write_router,
+            internal_router,
+        ],
         lifespan=lifespan,
         # Not the broker: the catalogue is read without it, events wait in the outbox.
         checks={"database": database.check, "storage": storage.check},
     )
     app.state.catalogue = Catalogue(database, objects)
     app.state.importer = Importer(database, objects)
+    app.state.editor = Editor(database)
     app.state.remover = Remover(database)
     app.state.verifier = verifier_for(settings)
     return app

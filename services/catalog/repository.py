@@ -169,11 +169,6 @@ async def script_ids_of_token(connection: AsyncConnection, token_id: int) -> lis
     return list((await connection.execute(wanted)).scalars())
 
 
-async def remove_token(connection: AsyncConnection, token_id: int) -> bool:
-    """Delete a scene with its lines, their words and its links to actors; False when there is no such scene."""
-    return (await connection.execute(sa.delete(TOKENS).where(TOKENS.c.id == token_id))).rowcount > 0
-
-
 async def next_version(connection: AsyncConnection, versions: sa.Sequence) -> int:
     """A version that is higher than any before."""
     version: int = (await connection.execute(sa.select(versions.next_value()))).scalar_one()
