@@ -10,12 +10,22 @@ from libs.common.web import problems
 
 log = logging.getLogger(__name__)
 
+# What a page's own code may read of an answer beside the few that the standard allows: versions, pages, when to try again.
+EXPOSED = ("ETag", "Link", "X-Total-Count", "Retry-After", "X-Request-ID")
+
 
 class Cors(CORSMiddleware):
     """The given origins with credentials, all methods and headers. The outermost middleware."""
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
-        super().__init__(_Mishaps(app), allow_origins=origins, allow_credentials=True, allow_methods=["*"], allow_headers=["*"])
+        super().__init__(
+            _Mishaps(app),
+            allow_origins=origins,
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
 
 
 class _Mishaps:

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope, Send
 
 from libs.common.bus.memory import MemoryBus
 from services.gateway.main import build
@@ -99,6 +100,25 @@ async def test_every_answer_lets_the_page_read_it(gateway: httpx.AsyncClient, me
     response = await gateway.request(method, path, headers={"Origin": ALLOWED})
     assert response.status_code == status
     assert response.headers["access-control-allow-origin"] == ALLOWED
+
+
+async def test_a_page_may_read_versions_and_pages_and_ask_whether_they_are_new(
+    gateway: httpx.AsyncClient, catalog: Fake
+) -> None:
+    async def not_modified(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = dict(scope["headers"])[b"if-none-match"]
+        headers = [(b"etag", asked), (b"link", b'</api/tokens?after=x>; rel="next"'), (b"x-total-count", b"3")]
+        await send({"type": "http.response.start", "status": 304, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    catalog.app = not_modified
+    response = await gateway.get("/api/tokens", headers={"Origin": ALLOWED, "If-None-Match": '"v1"'})
+    assert (response.status_code, response.content) == (304, b"")
+    exposed = response.headers["access-control-expose-headers"].split(", ")
+    for name, value in {"ETag": '"v1"', "Link": '</api/tokens?after=x>; rel="next"', "X-Total-Count": "3"}.items():
+        assert response.headers[name] == value
+        assert name in exposed
+    assert "Origin" in response.headers["vary"]
 
 
 async def test_an_unexpected_error_of_its_own_is_readable_too(
