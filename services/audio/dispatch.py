@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import uuid4
 
-from libs.common.contracts.audio import Priority
+from libs.common.contracts.audio import AnalysisRequested, Priority
 from libs.common.db import Database
 from services.audio import job_repository
 from services.audio.changes import Change, Clock, LastSeen, change_of, count, utc_now
@@ -29,7 +29,8 @@ class Dispatcher:
     """Admits jobs while `run` runs, one round at a time in this process, in turns with those of other processes.
 
     In the work queue of each priority are at most as many unclaimed requests as there are running jobs, and never fewer than
-    `unclaimed` if there are jobs: so many servers can take up work at once, and no capacity has to be announced.
+    `unclaimed` if there are jobs: so many servers can take up work at once, and no capacity has to be announced. Films, which
+    others prepare than those who analyse takes, have a queue of their own, and count only for it.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Dispatcher:
                 order = self._orders.request(change.after, parcels[change.after.id])
                 # Its own ordering key: the facts of a job must not wait until a server has time for the job.
                 subject = f"work:{change.after.id}"
-                routing_key = f"{order.name}.{change.after.priority.value}"
+                routing_key = f"{order.name}.{order.priority}" if isinstance(order, AnalysisRequested) else order.name
                 tx.publish(order, subject=subject, routing_key=routing_key, traceparent=change.after.traceparent)
             await job_repository.reach(tx.connection, _reached(waiting, done))
         for change in dispatched:

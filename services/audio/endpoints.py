@@ -9,6 +9,7 @@ from libs.common.web.internal import require_service
 from services.audio import forms
 from services.audio.deps import Client, Jobs, Limits, Scripts, Uploads
 from services.audio.errors import JobNotFound
+from services.audio.film_schemas import FilmSummary
 from services.audio.schemas import JobState, JobSummary, UploadAccepted
 from services.audio.uploads import Target, Uploader
 
@@ -44,19 +45,19 @@ async def upload_audio(
 @router.get("/scripts/analysis-result/{job_id}", summary="State and result of an analysis")
 async def script_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobState:
     """Of a job with an owner only to its owner; of one that was uploaded without sign-in to whoever knows the id."""
-    return JobState.of(await jobs.visible(job_id, viewer, missing="결과가 없습니다."))
+    return JobState.of(await jobs.visible_take(job_id, viewer, missing="결과가 없습니다."))
 
 
 @router.get("/tokens/analysis-result/{job_id}", summary="State and result of an analysis, as the web client asks")
 async def token_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobState:
     """The same, under the path that the web client uses."""
-    return JobState.of(await jobs.visible(job_id, viewer, missing="분석 결과를 찾을 수 없습니다."))
+    return JobState.of(await jobs.visible_take(job_id, viewer, missing="분석 결과를 찾을 수 없습니다."))
 
 
 @internal_router.get("/jobs/{job_id}")
-async def job_summary(job_id: str, jobs: Jobs) -> JobSummary:
+async def job_summary(job_id: str, jobs: Jobs) -> FilmSummary | JobSummary:
     """For gateways, whose streams are open to whoever knows a job's id."""
     job = await jobs.find(job_id)
     if job is None:
         raise JobNotFound("no such job")
-    return JobSummary.of(job)
+    return FilmSummary.of(job) if job.film_id is not None else JobSummary.of(job)

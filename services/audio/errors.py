@@ -25,6 +25,7 @@
     ├── JobIdMissing              a result is posted for no job
     ├── ResultTooLarge            a posted result has more bytes than are kept
     ├── ResultUnreadable          a posted result is no JSON object
+    ├── PreprocessingUnavailable  there is no preprocessor that could make scenes of a film
     ├── WebhookUnsigned           a result is posted without the ticket that came with the work
     ├── WebhookForged             its ticket is not ours, or for another job
     └── WebhookExpired            its ticket was valid until a moment that has passed
@@ -289,3 +290,12 @@ class ResultUnreadable(YouSyncError):
     """A posted result is no JSON object."""
 
     code = "result_unreadable"
+
+
+class PreprocessingUnavailable(Unavailable):
+    """Nobody is there who could make scenes of a film."""
+
+    code = "preprocessing_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("영상 처리 서버가 설정되어 있지 않습니다. AUDIO_PREPROCESSING을 확인해 주세요.")

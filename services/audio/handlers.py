@@ -8,6 +8,7 @@ from libs.common.contracts.audio import (
     AnalysisReportProgressed,
     AnalysisReportStarted,
     AudioUploaded,
+    FilmRequested,
 )
 from libs.common.contracts.catalog import (
     ScriptCreated,
@@ -27,9 +28,9 @@ from services.audio.tokens import TokenService
 def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService) -> Router:
     """Everything that the queue `audio.events` brings."""
 
-    async def uploaded(event: AudioUploaded, message: Message) -> None:
+    async def begun(event: AudioUploaded | FilmRequested, message: Message) -> None:
         with log_context(job_id=event.job_id):
-            await jobs.uploaded(message)
+            await jobs.begun(message)
 
     async def started(event: AnalysisReportStarted, _: Message) -> None:
         await report(event.job_id, "started", Started(event.lease, event.worker))
@@ -60,7 +61,8 @@ def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService)
         await tokens.bury(event, message)
 
     router = Router()
-    router.on(AudioUploaded, uploaded)
+    router.on(AudioUploaded, begun)
+    router.on(FilmRequested, begun)
     router.on(AnalysisReportStarted, started)
     router.on(AnalysisReportProgressed, progressed)
     router.on(AnalysisReportCompleted, completed)

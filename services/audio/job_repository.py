@@ -4,9 +4,10 @@ Functions take the connection of their caller's transaction; `save_job` is one o
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +33,7 @@ _QUEUED = JOBS.c.state == sa.literal_column("'queued'")
 _DISPATCHED = JOBS.c.state == sa.literal_column("'dispatched'")
 _RUNNING = JOBS.c.state == sa.literal_column("'running'")
 _OPEN = JOBS.c.finished_at.is_(None)
+_OF_FILMS = JOBS.c.priority == Priority.FILM
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
 
 
@@ -99,7 +101,7 @@ _ADD_JOB = _logged(
         {name: sa.bindparam(name, type_=JOBS.c[name].type) for name in _JOB_FIELDS}
         | {"turn": _next_turn(sa.bindparam("owner_key", type_=sa.Text), sa.bindparam("priority", type_=sa.Text))}
     )
-    .on_conflict_do_nothing(index_elements=[JOBS.c.retry_of], index_where=JOBS.c.retry_of.is_not(None))
+    .on_conflict_do_nothing()  # the same job over, or the same film
     .returning(*(JOBS.c[name] for name in _LOGGED))
     .cte("added"),
     sa.literal_column("'uploaded'"),
@@ -107,6 +109,7 @@ _ADD_JOB = _logged(
     sa.null(),
 ).returning(JOB_LOG.c.job_id)
 _FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
+_FIND_OPEN_OF_FILM = sa.select(JOBS).where(JOBS.c.film_id == sa.bindparam("film_id"), _OPEN)
 _FIND_RETRY = sa.select(JOBS.c.id).where(JOBS.c.retry_of == sa.bindparam("job_id"))
 _SAVE_JOB = Change(
     _logged(
@@ -152,7 +155,8 @@ def _waiting() -> sa.Select[Any]:
     busy = sa.select(JOBS.c.priority, JOBS.c.state, sa.func.count().label("number")).where(_OPEN, _DISPATCHED | _RUNNING)
     busy_jobs = busy.group_by(JOBS.c.priority, JOBS.c.state).cte("busy")
     total = sa.select(sa.func.coalesce(sa.func.sum(busy_jobs.c.number), 0))
-    running = total.where(busy_jobs.c.state == "running").scalar_subquery()
+    same_servers = (busy_jobs.c.priority == Priority.FILM) == (TURNS.c.priority == Priority.FILM)
+    running = total.where(busy_jobs.c.state == "running", same_servers).scalar_subquery()
     unclaimed = total.where(busy_jobs.c.state == "dispatched", busy_jobs.c.priority == TURNS.c.priority).scalar_subquery()
     room = sa.func.greatest(sa.bindparam("unclaimed", type_=sa.Integer), running) - unclaimed
     places = sa.func.greatest(sa.func.least(room, sa.bindparam("most", type_=sa.Integer)), 0)
@@ -207,12 +211,12 @@ def _ahead(same: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
 
     higher = JOBS.c.priority == sa.func.any(sa.bindparam("higher", type_=sa.ARRAY(sa.Text)))
     took = sa.func.extract("epoch", JOBS.c.finished_at - JOBS.c.started_at).label("seconds")
-    lately = sa.select(took).where(JOBS.c.state == sa.literal_column("'completed'"), JOBS.c.started_at.is_not(None))
+    lately = sa.select(took).where(JOBS.c.state == sa.literal_column("'completed'"), JOBS.c.started_at.is_not(None), ~_OF_FILMS)
     recent = lately.order_by(JOBS.c.finished_at.desc()).limit(RECENT).subquery()
     return sa.select(
         number(*same).label("same"),
         number(sa.select(_ONE).where(_QUEUED, higher), sa.select(_ONE).where(_OPEN, _DISPATCHED, higher)).label("higher"),
-        number(sa.select(_ONE).where(_OPEN, _RUNNING)).label("running"),
+        number(sa.select(_ONE).where(_OPEN, _RUNNING, ~_OF_FILMS)).label("running"),
         sa.select(sa.cast(sa.func.avg(recent.c.seconds), sa.Float)).scalar_subquery().label("run_seconds"),
     )
 
@@ -236,7 +240,10 @@ _AHEAD_OF_QUEUED = _ahead(
 
 
 async def add_job(connection: AsyncConnection, job: Job) -> bool:
-    """Insert a new job at the turn that is its owner's; False when there is one already that does the same job over."""
+    """Insert a new job at the turn that is its owner's.
+
+    False when there is one already that does the same job over, or an open one of the same film.
+    """
     return (await connection.execute(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS})).first() is not None
 
 
@@ -257,6 +264,12 @@ async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
 async def find_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
     """Those of the jobs that there are."""
     return [_job(row) for row in (await connection.execute(sa.select(JOBS).where(JOBS.c.id.in_(job_ids)))).mappings()]
+
+
+async def find_open_job_of_film(connection: AsyncConnection, film_id: UUID) -> Job | None:
+    """The job that prepares the film at the moment."""
+    row = (await connection.execute(_FIND_OPEN_OF_FILM, {"film_id": film_id})).mappings().first()
+    return None if row is None else _job(row)
 
 
 async def find_retry(connection: AsyncConnection, job_id: str) -> str | None:
@@ -334,19 +347,24 @@ async def aged_jobs(connection: AsyncConnection, since: datetime, most: int) -> 
 
 
 async def ahead_of(connection: AsyncConnection, job: Job) -> Ahead:
-    """What a queued or dispatched job has to wait for."""
+    """What a queued or dispatched job has to wait for. Of films nobody knows how long they take: too few are prepared."""
     order = list(Priority)
-    values: dict[str, Any] = {"own_priority": job.priority, "higher": order[: order.index(job.priority)]}
+    higher = [] if job.priority is Priority.FILM else order[: order.index(job.priority)]
+    values: dict[str, Any] = {"own_priority": job.priority, "higher": higher}
+    statement = _AHEAD_OF_DISPATCHED
     if job.state is State.QUEUED:
-        values |= {"turn": job.turn, "created_at": job.created_at}
-        return Ahead(**(await connection.execute(_AHEAD_OF_QUEUED, values)).mappings().one())
-    values["updated_at"] = job.updated_at
-    return Ahead(**(await connection.execute(_AHEAD_OF_DISPATCHED, values)).mappings().one())
+        statement, values = _AHEAD_OF_QUEUED, {**values, "turn": job.turn, "created_at": job.created_at}
+    else:
+        values["updated_at"] = job.updated_at
+    ahead = Ahead(**(await connection.execute(statement, values)).mappings().one())
+    return replace(ahead, run_seconds=None) if job.priority is Priority.FILM else ahead
 
 
-async def count_open_jobs(connection: AsyncConnection) -> dict[State, int]:
+async def count_open_jobs(connection: AsyncConnection, *, takes_only: bool = False) -> dict[State, int]:
     """How many jobs are in each of the states that are not an end."""
     count = sa.select(JOBS.c.state, sa.func.count()).where(_OPEN).group_by(JOBS.c.state)
+    if takes_only:
+        count = count.where(~_OF_FILMS)
     found = {State(state): number for state, number in await connection.execute(count)}
     return {state: found.get(state, 0) for state in State if state.is_open}
 

@@ -17,8 +17,8 @@ class JobView(BaseModel):
 
     job_id: str
     kind: JobKind
-    token_id: int
-    script_id: int | None = Field(description="None of a recording of a whole scene")
+    token_id: int | None = Field(description="None of a film")
+    script_id: int | None = Field(description="None of a recording of a whole scene, and of a film")
     state: Literal["queued", "processing", "completed", "failed", "cancelled"]
     progress: int = Field(description="0..100")
     message: str = Field(description="For the learner, in the language of Accept-Language: ko or en")
@@ -48,7 +48,7 @@ class JobView(BaseModel):
             script_id=job.script_id,
             state=job.state.public,
             progress=job.progress,
-            message=texts.spoken(reason or job.state.public, language) or "",
+            message=texts.spoken_of(job.kind, reason or job.state.public, language),
             reason=reason,
             attempt=job.attempt,
             max_attempts=outlook.max_attempts,

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from libs.common.contracts.audio import JobKind, Priority
 from services.audio import texts
-from services.audio.results import overall_score
+from services.audio.results import overall_score, token_ids
 
 
 class State(StrEnum):
@@ -45,17 +45,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One take's way to its score.
+    """One take's way to its score, or one film's to its scenes.
 
     `version` grows by one with every change, so that nobody overwrites a change that he has not seen. `sequence` is how
     many facts the others were told of the job so far.
     """
 
-    id: str  # a UUID, unguessable: of a line 32 hex digits, of a whole scene with dashes, as clients know them
+    id: str  # a UUID, unguessable: of a line 32 hex digits, else with dashes, as clients know them
     kind: JobKind = JobKind.LINE
-    take_id: UUID
-    user_id: int | None  # None: uploaded without sign-in, shown to whoever knows the id
-    token_id: int
+    take_id: UUID | None  # None of a film
+    film_id: UUID | None = None  # None of a take
+    user_id: int | None  # None: of a take without sign-in, shown to whoever knows the id; of a film, shown to administrators
+    token_id: int | None  # None of a film
     script_id: int | None  # None for a whole scene
     retry_of: str | None = None  # the ended job that this one does over
     owner_key: str = ""  # who shares the servers fairly with others: `user:<id>`, or what is known of a caller without sign-in
@@ -89,20 +90,21 @@ class Lifetimes:
     line: timedelta = timedelta(minutes=10)
     token: timedelta = timedelta(minutes=30)
     batch: timedelta = timedelta(hours=6)
+    film: timedelta = timedelta(hours=2)
 
     def of(self, kind: JobKind, priority: Priority) -> timedelta:
         """Of a job of this kind that begins with this priority."""
         if priority is Priority.LOW:
             return self.batch
-        return self.line if kind is JobKind.LINE else self.token
+        return {JobKind.LINE: self.line, JobKind.TOKEN: self.token, JobKind.FILM: self.film}[kind]
 
 
 def new_job(
     *,
     kind: JobKind,
-    take_id: UUID,
+    take_id: UUID | None,
     user_id: int | None,
-    token_id: int,
+    token_id: int | None,
     script_id: int | None,
     owner_key: str,
     priority: Priority,
@@ -110,6 +112,7 @@ def new_job(
     now: datetime,
     traceparent: str | None = None,
     retry_of: str | None = None,
+    film_id: UUID | None = None,
 ) -> Job:
     """A job that begins now. Its turn is given to it when it is written."""
     job_id = uuid4()
@@ -117,6 +120,7 @@ def new_job(
         id=job_id.hex if kind is JobKind.LINE else str(job_id),
         kind=kind,
         take_id=take_id,
+        film_id=film_id,
         user_id=user_id,
         token_id=token_id,
         script_id=script_id,
@@ -125,6 +129,7 @@ def new_job(
         dispatch_at=now,
         deadline=now + lifetimes.of(kind, priority),
         priority=priority,
+        progress=texts.STEPS[kind].stored_progress,
         message=texts.STEPS[kind].stored,
         traceparent=traceparent,
         created_at=now,
@@ -239,7 +244,7 @@ def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | 
         case Age(turn):
             return _age(job, turn, now, rules)
         case Cancel():
-            return _end(job, State.CANCELLED, texts.CANCELLED, now, reason="cancelled")
+            return _end(job, State.CANCELLED, texts.STEPS[job.kind].cancelled, now, reason="cancelled")
     if job.lease is None or event.lease != job.lease:
         return Ignored(Why.STALE_LEASE)
     match event:
@@ -247,9 +252,13 @@ def transition(job: Job, event: JobEvent, now: datetime, rules: Rules) -> Job | 
             return Ignored(Why.DUPLICATE) if job.state is State.RUNNING else _run(job, worker, now, rules)
         case Progressed():
             return _progress(job, event, now, rules)
+        case Completed(result=result) if job.kind is JobKind.FILM and token_ids(result) is None:
+            return _end(job, State.FAILED, texts.STEPS[job.kind].gave_up, now, reason="invalid_result")
         case Completed(result=result):
             score = overall_score(result)
-            return replace(_end(job, State.COMPLETED, texts.COMPLETED, now), progress=100, result=result, score=score)
+            return replace(
+                _end(job, State.COMPLETED, texts.STEPS[job.kind].completed, now), progress=100, result=result, score=score
+            )
         case Failed(temporary=True):
             return _try_again(job, event.reason, now, rules)
         case Failed():
@@ -266,7 +275,7 @@ def _dispatch(job: Job, lease: str, now: datetime, rules: Rules) -> Job | Ignore
         attempt=job.attempt + 1,
         lease=lease,
         lease_expires_at=min(now + timedelta(seconds=rules.claim_seconds), job.deadline),
-        progress=max(job.progress, texts.DISPATCHED_PROGRESS),
+        progress=max(job.progress, texts.STEPS[job.kind].dispatched_progress),
         message=texts.STEPS[job.kind].dispatched,
     )
 
@@ -286,7 +295,7 @@ def _run(job: Job, worker: str | None, now: datetime, rules: Rules) -> Job:
 def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
     """A report that shows nothing new still proves life: the lease grows, and nobody is told."""
     expires = now + timedelta(seconds=rules.lease_seconds)
-    progress = texts.progress_while_running(report.percent)
+    progress = texts.progress_while_running(job.kind, report.percent)
     if job.state is State.RUNNING and progress <= job.progress:
         return _changed(job, now, lease_expires_at=expires)
     # Not yet running: the report of the start got lost, or this one overtook it.
@@ -303,7 +312,9 @@ def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
 
 def _time_passed(job: Job, now: datetime, rules: Rules) -> Job | Ignored:
     if now >= job.deadline:
-        return _end(job, State.FAILED, texts.TOO_LATE, now, reason="deadline")
+        if job.kind is JobKind.FILM and job.started_at is None:
+            return _end(job, State.FAILED, texts.NO_PREPROCESSOR, now, reason="no_preprocessor")
+        return _end(job, State.FAILED, texts.STEPS[job.kind].too_late, now, reason="deadline")
     if job.lease_expires_at is not None and now >= job.lease_expires_at:
         if job.state is State.DISPATCHED:  # no server's fault: it waited behind others, or there is no server
             return _queue(replace(job, attempt=job.attempt - 1), now, due=now)
@@ -322,7 +333,7 @@ def _age(job: Job, turn: int, now: datetime, rules: Rules) -> Job | Ignored:
 
 def _try_again(job: Job, reason: str, now: datetime, rules: Rules) -> Job:
     if job.attempt >= rules.max_attempts:
-        return _end(job, State.FAILED, texts.GAVE_UP, now, reason=reason)
+        return _end(job, State.FAILED, texts.STEPS[job.kind].gave_up, now, reason=reason)
     return _queue(job, now, due=rules.retry_at(now, job.attempt))
 
 

@@ -60,14 +60,27 @@ TAKES_OF_USER = sa.Index(
     "takes_of_user", TAKES.c.user_id, TAKES.c.token_id, TAKES.c.created_at, postgresql_where=TAKES.c.user_id.is_not(None)
 )
 
+# What scenes are made of: one actor in one film. Asked for again, the same row.
+FILMS = sa.Table(
+    "films",
+    METADATA,
+    sa.Column("id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("youtube_url", sa.Text, nullable=False),
+    sa.Column("movie_name", sa.Text, nullable=False),
+    sa.Column("actor_name", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.UniqueConstraint("youtube_url", "movie_name", "actor_name", name="films_key"),
+)
+
 JOBS = sa.Table(
     "jobs",
     METADATA,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("take_id", UUID(as_uuid=True), sa.ForeignKey("takes.id"), nullable=False),
+    sa.Column("take_id", UUID(as_uuid=True), sa.ForeignKey("takes.id")),  # a job has either a take or a film
+    sa.Column("film_id", UUID(as_uuid=True), sa.ForeignKey("films.id")),
     sa.Column("user_id", sa.Integer),
-    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("token_id", sa.Integer),
     sa.Column("script_id", sa.Integer),
     sa.Column("retry_of", sa.Text, sa.ForeignKey("jobs.id")),
     sa.Column("owner_key", sa.Text, nullable=False),
@@ -92,6 +105,14 @@ JOBS = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("num_nonnulls(take_id, film_id) = 1 AND (token_id IS NULL) = (take_id IS NULL)", name="jobs_about"),
+)
+# A film is prepared once at a time: whoever asks meanwhile gets the same job.
+OPEN_FILMS = sa.Index(
+    "jobs_open_of_film",
+    JOBS.c.film_id,
+    unique=True,
+    postgresql_where=sa.and_(JOBS.c.film_id.is_not(None), JOBS.c.finished_at.is_(None)),
 )
 # The dispatcher, the sweeper and the gauges look at open jobs only: their cost must not grow with the finished ones.
 # No index has a column that a running job's reports change, so that PostgreSQL updates its row without touching any (HOT).

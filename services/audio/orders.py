@@ -1,13 +1,14 @@
-"""What analysis servers are asked for: everything about a job that they need, with links that are theirs alone."""
+"""What analysis servers and preprocessors are asked for: all about a job that they need, with links that are theirs alone."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from libs.common.contracts.audio import AnalysisRequested
+from libs.common.contracts.audio import AnalysisRequested, JobKind, PreprocessRequested, Priority
 from libs.common.db import Database
 from libs.common.storage.base import InvalidKey, Storage
-from services.audio import repository
+from services.audio import film_repository, repository
+from services.audio.film_repository import Film
 from services.audio.jobs import Job
 from services.audio.repository import Assignment
 from services.audio.tickets import WebhookSigner
@@ -47,12 +48,14 @@ class Orders:
         self._reference_bucket = reference_bucket
         self._clock = clock
 
-    async def parcels(self, job_ids: Collection[str]) -> dict[str, Parcel]:
+    async def parcels(self, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         """What orders of these jobs need, by job id; of unknown jobs nothing."""
         async with self._database.reading() as connection:
             assignments = await repository.assignments(connection, job_ids)
+            others = [job_id for job_id in job_ids if job_id not in assignments]
+            films = await film_repository.films_of(connection, others) if others else {}
         now = self._clock()
-        return {
+        return films | {
             job_id: Parcel(
                 assignment,
                 await self._storage.signed_url(
@@ -65,10 +68,32 @@ class Orders:
             for job_id, assignment in assignments.items()
         }
 
-    def request(self, job: Job, parcel: Parcel) -> AnalysisRequested:
+    def request(self, job: Job, parcel: Parcel | Film) -> AnalysisRequested | PreprocessRequested:
         """The order for the attempt that `job` was dispatched for."""
+        return self._of_film(job, parcel) if isinstance(parcel, Film) else self._of_take(job, parcel)
+
+    def _of_film(self, job: Job, film: Film) -> PreprocessRequested:
         assert job.lease is not None
         assert job.lease_expires_at is not None
+        return PreprocessRequested(
+            job_id=job.id,
+            attempt=job.attempt,
+            lease=job.lease,
+            lease_seconds=self._lease_seconds,
+            claim_before=job.lease_expires_at,
+            deadline=job.deadline,
+            youtube_url=film.youtube_url,
+            movie_name=film.movie_name,
+            actor_name=film.actor_name,
+            webhook_url=self._webhooks.url(job),
+        )
+
+    def _of_take(self, job: Job, parcel: Parcel) -> AnalysisRequested:
+        assert job.lease is not None
+        assert job.lease_expires_at is not None
+        assert job.token_id is not None
+        assert job.kind is not JobKind.FILM
+        assert job.priority is not Priority.FILM
         assignment = parcel.assignment
         return AnalysisRequested(
             job_id=job.id,

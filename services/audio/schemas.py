@@ -46,7 +46,8 @@ class JobState(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """The job as its owner sees it."""
+        """The job of a recording as its owner sees it."""
+        assert job.token_id is not None
         return cls(
             job_id=job.id,
             token_id=job.token_id,

@@ -1,29 +1,30 @@
-"""The use cases of analysis jobs: show, hear reports, cancel, do over.
+"""The use cases of jobs: show, hear reports, cancel, do over.
 
-Every change goes through `transition` and is committed together with its event. Uploads are in `uploads`, what waits for
-its turn in `dispatch`, what waits for time to pass in `sweep`.
+Every change goes through `transition` and is committed together with its event. Uploads are in `uploads`, films in `films`,
+what waits for its turn in `dispatch`, what waits for time to pass in `sweep`.
 """
 
 import json
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from libs.common.bus.base import Bus, Message
-from libs.common.contracts.audio import JobKind, Priority
+from libs.common.contracts.audio import AudioUploaded, FilmRequested, JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database
 from libs.common.storage.base import ObjectNotFound, Storage
 from libs.common.telemetry import current
 from libs.common.web.auth import Principal
-from services.audio import job_repository, repository, texts
+from services.audio import film_repository, job_repository, repository, texts
 from services.audio.changes import Change, Clock, LastSeen, change_of, count, utc_now
 from services.audio.dispatch import Dispatcher
 from services.audio.errors import JobBusy, JobEnded, JobNotFound, NotToBeDoneOver, RecordingGone
-from services.audio.facts import audio_uploaded
+from services.audio.facts import audio_uploaded, film_requested
 from services.audio.job_repository import Ahead
 from services.audio.jobs import (
     Cancel,
@@ -50,6 +51,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r
 # Looks at a job before a report is left to the bus to bring again. One server reports on a job, one report after the other.
 LOOKS = 5
 MISSING = "분석 작업을 찾을 수 없습니다."
+_PRIORITIES = {JobKind.LINE: Priority.HIGH, JobKind.TOKEN: Priority.NORMAL, JobKind.FILM: Priority.FILM}
 MAX_WORKER_LENGTH = 100  # characters of a server's name that are kept
 
 
@@ -91,12 +93,19 @@ class JobService:
         self._clock = clock
 
     async def visible(self, job_id: str, viewer: Principal | None, *, missing: str = MISSING) -> Job:
-        """The job for its owner, for an administrator, and for anybody when it has no owner.
+        """The job for its owner, for an administrator, and for anybody when it has no owner; of films for administrators.
 
         Raises JobNotFound with the text `missing` otherwise, so that nobody learns which ids exist.
         """
         job = await self.find(job_id)
         if job is None or not _may_see(viewer, job):
+            raise JobNotFound(missing)
+        return job
+
+    async def visible_take(self, job_id: str, viewer: Principal | None, *, missing: str) -> Job:
+        """As `visible`, of jobs about recordings only."""
+        job = await self.visible(job_id, viewer, missing=missing)
+        if job.take_id is None:
             raise JobNotFound(missing)
         return job
 
@@ -110,7 +119,7 @@ class JobService:
     async def waiting_and_running(self) -> tuple[int, int]:
         """How many jobs wait for an analysis server, and how many one works on."""
         async with self._database.autocommit() as connection:
-            counts = await job_repository.count_open_jobs(connection)
+            counts = await job_repository.count_open_jobs(connection, takes_only=True)
         return counts[State.QUEUED] + counts[State.DISPATCHED], counts[State.RUNNING]
 
     async def find(self, job_id: str) -> Job | None:
@@ -124,7 +133,7 @@ class JobService:
         """The job and what its owner has to expect. Raises JobNotFound as `visible` does."""
         return await self._outlook(await self.visible(job_id, viewer))
 
-    async def uploaded(self, message: Message) -> None:
+    async def begun(self, message: Message) -> None:
         """A job waits for its turn, says `message`."""
         self._dispatcher.wake()  # a hint: the job stands in the table since before the message was sent
         async with self._database.transaction() as tx:
@@ -170,30 +179,27 @@ class JobService:
         return await self._outlook(job)
 
     async def retry(self, job_id: str, viewer: Principal | None, *, client: str) -> tuple[Outlook, bool]:
-        """Begin a new job for the recording of one that ended without a result; and whether it is new.
+        """Begin a new job for the recording, or the film, of one that ended without a result; and whether it is new.
 
-        Asked again, the job that was begun the first time. Raises JobNotFound as `visible` does, NotToBeDoneOver,
-        RecordingGone, StorageUnavailable, DatabaseUnavailable.
+        Asked again, the job that was begun the first time; of a film that is being prepared, that job. Raises JobNotFound as
+        `visible` does, NotToBeDoneOver, RecordingGone, StorageUnavailable, DatabaseUnavailable.
         """
         job = await self.visible(job_id, viewer)
         if job.state not in (State.FAILED, State.CANCELLED):
             raise NotToBeDoneOver(job.state.public)
         async with self._database.autocommit() as connection:
             earlier = await job_repository.find_retry(connection, job_id)
-            take = await repository.find_take(connection, job.take_id)
         if earlier is None:
-            try:
-                await self._storage.stat(take.object_key)
-            except ObjectNotFound as error:
-                raise RecordingGone from error
+            first_fact = await self._first_fact(job)
             again = new_job(
                 kind=job.kind,
-                take_id=take.id,
+                take_id=job.take_id,
+                film_id=job.film_id,
                 user_id=job.user_id,
                 token_id=job.token_id,
                 script_id=job.script_id,
                 owner_key=client if job.user_id is None else f"user:{job.user_id}",
-                priority=Priority.HIGH if job.kind is JobKind.LINE else Priority.NORMAL,
+                priority=_PRIORITIES[job.kind],
                 lifetimes=self._lifetimes,
                 now=self._clock(),
                 traceparent=current("traceparent"),
@@ -201,15 +207,30 @@ class JobService:
             )
             async with self._database.transaction() as tx:
                 if begun := await job_repository.add_retry(tx.connection, again):
-                    tx.publish(audio_uploaded(take, again), subject=job_channel(again.id))
+                    tx.publish(first_fact(again), subject=job_channel(again.id))
             if begun:
                 return await self._outlook(again), True
         async with self._database.autocommit() as connection:
             earlier = earlier or await job_repository.find_retry(connection, job_id)
+            if earlier is None and job.film_id is not None:
+                prepares = await job_repository.find_open_job_of_film(connection, job.film_id)
+                earlier = None if prepares is None else prepares.id
         done_over = None if earlier is None else await self.find(earlier)
         if done_over is None:  # erased meanwhile
             raise JobNotFound(MISSING)
         return await self._outlook(done_over), False
+
+    async def _first_fact(self, job: Job) -> Callable[[Job], AudioUploaded | FilmRequested]:
+        """What is told of a job that does `job` over. Raises RecordingGone, StorageUnavailable."""
+        async with self._database.autocommit() as connection:
+            if job.take_id is None:
+                return partial(film_requested, (await film_repository.films_of(connection, [job.id]))[job.id])
+            take = await repository.find_take(connection, job.take_id)
+        try:
+            await self._storage.stat(take.object_key)
+        except ObjectNotFound as error:
+            raise RecordingGone from error
+        return partial(audio_uploaded, take)
 
     async def measure(self) -> None:
         """Bring the gauge of open jobs up to date."""
@@ -287,6 +308,8 @@ def _wait(ahead: Ahead, until_due: timedelta) -> float | None:
 
 
 def _may_see(viewer: Principal | None, job: Job) -> bool:
+    if job.kind is JobKind.FILM:
+        return viewer is not None and viewer.is_admin
     return job.user_id is None or (viewer is not None and (viewer.is_admin or viewer.user_id == job.user_id))
 
 

@@ -39,6 +39,10 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     token_job_seconds: float = Field(1800.0, gt=0)
     # the same of a recording in a batch, which waits behind everything
     batch_job_seconds: float = Field(6 * 3600.0, gt=0)
+    # whether there is a preprocessor: a film that nobody prepares must not be taken
+    preprocessing: bool = False
+    # after this a film's job has failed; half an hour of film is prepared in less, and several may wait for one server
+    film_job_seconds: float = Field(2 * 3600.0, gt=0)
     # a request that no server claims within this goes back to its place in the queue; queues are kept so short that only
     # the loss of all servers takes longer
     claim_seconds: float = Field(120.0, gt=0)
@@ -64,7 +68,7 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     @property
     def lifetimes(self) -> Lifetimes:
         """How long jobs may last."""
-        seconds = (self.job_seconds, self.token_job_seconds, self.batch_job_seconds)
+        seconds = (self.job_seconds, self.token_job_seconds, self.batch_job_seconds, self.film_job_seconds)
         return Lifetimes(*(timedelta(seconds=each) for each in seconds))
 
     @property

@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 
 from libs.common.bus.base import Bus, BusUnavailable
-from libs.common.contracts.audio import JobFact
+from libs.common.contracts.audio import FilmFact, JobFact
 from libs.common.contracts.notifier import frame_of, stop_frame
 from libs.common.frames import send
 from libs.common.telemetry import going_on, log_context
@@ -22,7 +22,7 @@ async def send_ahead(bus: Bus, change: Change) -> None:
     that gets lost here only comes later.
     """
     for each in change.facts:
-        if isinstance(each.event, JobFact):
+        if isinstance(each.event, JobFact | FilmFact):
             with suppress(BusUnavailable), log_context(traceparent=going_on(each.traceparent)):
                 await send(bus, frame_of(each.event))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from libs.common.contracts.audio import JobKind
+from libs.common.contracts.notifier import FILM_REQUESTED
 from libs.common.web.language import Language
 
 STORED_PROGRESS = 40
@@ -14,26 +15,46 @@ COMPLETED = "분석 완료"
 UPLOADED = "업로드 완료, 분석 시작"
 
 
+GAVE_UP = "분석 서버에 문제가 생겨 분석하지 못했습니다. 잠시 후 다시 녹음해 주세요."
+TOO_LATE = "분석이 제한 시간 안에 끝나지 않았습니다. 잠시 후 다시 녹음해 주세요."
+CANCELLED = "분석이 취소되었습니다."
+NO_PREPROCESSOR = "영상을 처리할 서버가 제한 시간 안에 나타나지 않았습니다."
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a job's owner reads on the way; `at` stands before the name that a server gives its step."""
+    """What a job's owner reads on the way, and the progress; `at` stands before the name that a server gives its step."""
 
     stored: str
     dispatched: str
     running: str
     at: str
+    completed: str = COMPLETED
+    cancelled: str = CANCELLED
+    gave_up: str = GAVE_UP
+    too_late: str = TOO_LATE
+    stored_progress: int = STORED_PROGRESS
+    dispatched_progress: int = DISPATCHED_PROGRESS
 
 
 STEPS: Mapping[JobKind, Steps] = MappingProxyType(
     {
         JobKind.LINE: Steps("S3 업로드", "분석 서버 호출", "분석 중…", "분석 중…"),
         JobKind.TOKEN: Steps("S3 업로드 중...", "분석 서버 요청 중...", "분석 중... 결과 대기", "분석 중..."),
+        JobKind.FILM: Steps(
+            FILM_REQUESTED,
+            "영상 처리 서버 호출",
+            "영상 처리 중...",
+            "영상 처리 중...",
+            completed="영상 처리 완료",
+            cancelled="영상 처리가 취소되었습니다.",
+            gave_up="영상을 처리하지 못했습니다. 잠시 후 다시 시도해 주세요.",
+            too_late="영상 처리가 제한 시간 안에 끝나지 않았습니다.",
+            stored_progress=0,
+            dispatched_progress=5,
+        ),
     }
 )
-
-GAVE_UP = "분석 서버에 문제가 생겨 분석하지 못했습니다. 잠시 후 다시 녹음해 주세요."
-TOO_LATE = "분석이 제한 시간 안에 끝나지 않았습니다. 잠시 후 다시 녹음해 주세요."
-CANCELLED = "분석이 취소되었습니다."
 
 _AGAIN = (GAVE_UP, "The analysis server had a problem with this recording. Please record it again in a moment.")
 # By code, in Korean and English: states of a job, reasons of its failure, errors of the endpoints that speak both languages.
@@ -75,11 +96,23 @@ _BY_CODE: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
+# The same of films, where other words are needed; a failure that is not here is said as `failed`.
+_OF_FILMS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "queued": (FILM_REQUESTED, "Waiting to be processed."),
+        "processing": ("영상을 처리하고 있습니다.", "The film is being processed."),
+        "completed": ("영상 처리가 완료되었습니다.", "The film has been processed."),
+        "cancelled": (STEPS[JobKind.FILM].cancelled, "Processing the film was cancelled."),
+        "deadline": (STEPS[JobKind.FILM].too_late, "The film was not processed in time."),
+        "no_preprocessor": (NO_PREPROCESSOR, "No server that processes films turned up in time."),
+        "failed": (STEPS[JobKind.FILM].gave_up, "The film could not be processed. Please try again later."),
+    }
+)
 
 
 def known(reason: str) -> str:
     """A failure's reason as programs outside are told it: one that is in the table, whatever a server made up."""
-    return reason if reason in _BY_CODE else "analysis_error"
+    return reason if reason in _BY_CODE or reason in _OF_FILMS else "analysis_error"
 
 
 def spoken(code: str, language: Language) -> str | None:
@@ -88,13 +121,20 @@ def spoken(code: str, language: Language) -> str | None:
     return None if texts is None else texts[language is Language.ENGLISH]
 
 
+def spoken_of(kind: JobKind, code: str, language: Language) -> str:
+    """The text of a state of a job of this kind, or of the reason why it failed."""
+    if kind is JobKind.FILM:
+        return _OF_FILMS.get(code, _OF_FILMS["failed"])[language is Language.ENGLISH]
+    return spoken(code, language) or ""
+
+
 MAX_LENGTH = 300  # characters of a text that an analysis server sends for the learner
 
 
-def progress_while_running(percent: int) -> int:
-    """An analysis server's own 0..100 as 70..99 of the whole job."""
-    within = min(max(percent, 0), 100)
-    return DISPATCHED_PROGRESS + within * (ALMOST_DONE_PROGRESS - DISPATCHED_PROGRESS) // 100
+def progress_while_running(kind: JobKind, percent: int) -> int:
+    """A server's own 0..100 as part of the whole job: of a take, 70..99."""
+    within, begin = min(max(percent, 0), 100), STEPS[kind].dispatched_progress
+    return begin + within * (ALMOST_DONE_PROGRESS - begin) // 100
 
 
 def step(kind: JobKind, name: str) -> str:

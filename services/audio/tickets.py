@@ -15,6 +15,7 @@ from services.audio.jobs import Job
 PATHS: Final = {
     JobKind.LINE: "/api/scripts/webhook/analysis-complete",
     JobKind.TOKEN: "/api/tokens/webhook/analysis-complete/",
+    JobKind.FILM: "/api/youtube/webhook/process-complete",
 }
 # <lease>.<valid until, unix seconds>.<HMAC-SHA256 in hex>
 _TICKET = re.compile(r"([0-9a-f]{32})\.([0-9]{1,12})\.([0-9a-f]{64})", re.ASCII)

@@ -1,4 +1,4 @@
-"""The routes on which analysis servers post results, as existing ones know them."""
+"""The routes on which analysis servers post results, as existing ones know them; that of preprocessors: `film_endpoints`."""
 
 from typing import Annotated, Any
 
@@ -13,10 +13,10 @@ from services.audio.jobs import Why
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
-_DOCUMENTED: dict[str, Any] = {
+DOCUMENTED: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 }
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "No job_id, or the body is no JSON object"},
     401: {"description": "The link's ticket is missing"},
     403: {"description": "The ticket is for another job, or has expired"},
@@ -31,8 +31,8 @@ Ticket = Annotated[str, Query(description="As in the link that came with the wor
 @router.post(
     "/scripts/webhook/analysis-complete",
     summary="Post the result of a line",
-    openapi_extra=_DOCUMENTED,
-    responses=_PROBLEMS,
+    openapi_extra=DOCUMENTED,
+    responses=PROBLEMS,
 )
 async def line_completed(request: Request, webhooks: Webhooks, job_id: JobId = "", ticket: Ticket = "") -> dict[str, Any]:
     """The whole body is the result. Stored when this answers; a result that comes too late changes nothing."""
@@ -45,8 +45,8 @@ async def line_completed(request: Request, webhooks: Webhooks, job_id: JobId = "
 @router.post(
     "/tokens/webhook/analysis-complete",
     summary="Post the result of a scene",
-    openapi_extra=_DOCUMENTED,
-    responses=_PROBLEMS,
+    openapi_extra=DOCUMENTED,
+    responses=PROBLEMS,
     response_model=None,
 )
 async def scene_completed(

@@ -1,4 +1,4 @@
-"""Results that analysis servers post, which only speak HTTP: reports as any others."""
+"""Results that servers post which only speak HTTP: reports as any others."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +11,7 @@ from services.audio import texts
 from services.audio.errors import ResultTooLarge, ResultUnreadable
 from services.audio.jobs import Completed, Failed, Report
 from services.audio.metrics import REPORTS, SERVICE
+from services.audio.results import token_ids
 from services.audio.service import JobService
 from services.audio.tickets import WebhookSigner
 
@@ -65,9 +66,20 @@ def _report(lease: str, kind: JobKind, body: bytes) -> Report:
         raise ResultUnreadable("the body is not a JSON document") from error
     if not isinstance(posted, dict):
         raise ResultUnreadable("the body must be a JSON object")
+    if kind is JobKind.FILM:
+        return _film_report(lease, posted)
     result: dict[str, Any] = posted
     if kind is JobKind.TOKEN and isinstance(posted.get("analysis_results"), dict):
         result = posted["analysis_results"]
     if posted.get("status") in FAILED or result.get("status") in FAILED:
         return Failed(lease, "analysis_error", texts.GAVE_UP, temporary=True)
     return Completed(lease, result)
+
+
+def _film_report(lease: str, posted: dict[str, Any]) -> Report:
+    """A preprocessor that says it failed is not asked again by itself: it may have made half of the scenes, and costs money."""
+    if posted.get("status") in FAILED:
+        return Failed(lease, "preprocessing_failed", texts.STEPS[JobKind.FILM].gave_up, temporary=False)
+    if token_ids(posted) is None:
+        raise ResultUnreadable("token_ids must be the list of the ids of the scenes that were made")
+    return Completed(lease, posted)

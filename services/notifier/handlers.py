@@ -9,24 +9,36 @@ from libs.common.contracts.audio import (
     AnalysisProgressed,
     AnalysisStarted,
     AudioUploaded,
-    JobFact,
+    FilmCancelled,
+    FilmCompleted,
+    FilmFailed,
+    FilmProgressed,
+    FilmRequested,
+    FilmStarted,
 )
+from libs.common.contracts.notifier import Told
 from services.notifier.service import NotifierService
 
-FACTS: tuple[type[AudioUploaded | JobFact], ...] = (
+FACTS: tuple[type[Told], ...] = (
     AudioUploaded,
     AnalysisStarted,
     AnalysisProgressed,
     AnalysisCompleted,
     AnalysisFailed,
     AnalysisCancelled,
+    FilmRequested,
+    FilmStarted,
+    FilmProgressed,
+    FilmCompleted,
+    FilmFailed,
+    FilmCancelled,
 )
 
 
 def build_router(service: NotifierService) -> Router:
     """Everything that the queue `notifier.events` is bound to."""
 
-    async def tell(fact: AudioUploaded | JobFact, message: Message) -> None:
+    async def tell(fact: Told, message: Message) -> None:
         await service.tell(fact, message)
 
     router = Router()

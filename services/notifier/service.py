@@ -4,8 +4,7 @@ from prometheus_client import Counter
 
 from libs.common import inbox
 from libs.common.bus.base import Bus, Message
-from libs.common.contracts.audio import AudioUploaded, JobFact
-from libs.common.contracts.notifier import ChannelHistory, Stored, frame_of
+from libs.common.contracts.notifier import ChannelHistory, Stored, Told, frame_of
 from libs.common.db import Database
 from libs.common.frames import send
 from services.notifier import repository
@@ -20,7 +19,7 @@ class NotifierService:
         self._database = database
         self._bus = bus
 
-    async def tell(self, fact: AudioUploaded | JobFact, message: Message) -> None:
+    async def tell(self, fact: Told, message: Message) -> None:
         """Tell the channel of the job of the fact that `message` brought, and keep the frame for those who were not there.
 
         A fact that comes again, because this process died before it acknowledged it, does the same again: gateways know its

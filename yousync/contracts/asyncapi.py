@@ -6,8 +6,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from libs.common.bus.base import PARTITIONS
-from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, Queue
-from libs.common.contracts.audio import Priority
+from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, WORK, Queue
 from libs.common.contracts.base import Event
 from yousync.contracts.schemas import FRAMES, Schema, events, queues_of, routing_keys, sender
 
@@ -113,9 +112,7 @@ def _event_channel(event: type[Event]) -> Schema:
     channel: Schema = {"address": event.name, "summary": _first_line(event), "messages": _messages((event.name,))}
     if routing_keys(event) != (event.name,):
         channel["address"] = f"{event.name}.{{priority}}"
-        channel["parameters"] = {
-            "priority": {"enum": [priority.value for priority in Priority], "description": "which work queue"}
-        }
+        channel["parameters"] = {"priority": {"enum": list(WORK), "description": "which work queue"}}
     return channel | {"bindings": _ref("components/channelBindings/events")}
 
 

@@ -13,8 +13,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import ModelSchema
 
 import libs.common.contracts
-from libs.common.bus.topology import QUEUES, Queue, matches
-from libs.common.contracts.audio import AnalysisReport, AnalysisRequested, Priority
+from libs.common.bus.topology import QUEUES, WORK, Queue, matches
+from libs.common.contracts.audio import AnalysisReport, AnalysisRequested
 from libs.common.contracts.base import Event, declared_events
 from libs.common.contracts.notifier import Frame, Stored
 
@@ -44,7 +44,7 @@ def sender(event: type[Event]) -> str:
 def routing_keys(event: type[Event]) -> tuple[str, ...]:
     """The routing keys with which it is published."""
     if event is AnalysisRequested:
-        return tuple(f"{event.name}.{priority}" for priority in Priority)
+        return tuple(f"{event.name}.{priority}" for priority in WORK)
     return (event.name,)
 
 

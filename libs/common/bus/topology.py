@@ -49,6 +49,7 @@ AUDIO = Queue(
     "audio",
     (
         "audio.uploaded",
+        "film.requested",
         "script.created",
         "script.updated",
         "script.deleted",
@@ -69,6 +70,7 @@ NOTIFIER = Queue(
         "analysis.completed",
         "analysis.failed",
         "analysis.cancelled",
+        "film.*",
     ),
 )
 
@@ -76,8 +78,10 @@ WORK_HIGH = Queue("analysis.work.high", "analysis", ("analysis.requested.high",)
 WORK_NORMAL = Queue("analysis.work.normal", "analysis", ("analysis.requested.normal",))
 WORK_LOW = Queue("analysis.work.low", "analysis", ("analysis.requested.low",))
 WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
+# Not among those: no analysis server may ever be given a film.
+PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",))
 
-QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, NOTIFIER, *WORK.values())
+QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, NOTIFIER, *WORK.values(), PREPROCESS)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

@@ -1,4 +1,4 @@
-"""What `audio` tells the others (facts about takes and jobs), what it asks of analysis servers, and what those report.
+"""What `audio` tells the others (facts about takes, films and jobs), what it asks of servers, and what those report.
 
 A job has one owner, `audio`. Analysis servers only report; a report becomes a fact when `audio` has checked it against the
 job's state and lease and committed.
@@ -6,7 +6,7 @@ job's state and lease and committed.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.catalog import Word
@@ -18,13 +18,20 @@ class Priority(StrEnum):
     HIGH = "high"  # somebody waits live
     NORMAL = "normal"
     LOW = "low"  # batches
+    FILM = "film"  # a queue of their own: who prepares films is not who analyses takes
 
 
 class JobKind(StrEnum):
-    """What a take is a recording of."""
+    """What a job is about: a recording, or a film that scenes are to be made of."""
 
-    LINE = "line"  # one script line
-    TOKEN = "token"  # noqa: S105  (the catalogue's word for a scene): a whole scene, all its lines in one recording
+    LINE = "line"  # a take of one script line
+    TOKEN = "token"  # noqa: S105  (the catalogue's word for a scene): a take of a whole scene, all its lines in one recording
+    FILM = "film"
+
+
+# Of what is said about takes, whose readers know no films.
+TakeKind: TypeAlias = Literal[JobKind.LINE, JobKind.TOKEN]
+TakePriority: TypeAlias = Literal[Priority.HIGH, Priority.NORMAL, Priority.LOW]
 
 
 class AudioUploaded(Event, name="audio.uploaded"):
@@ -35,7 +42,7 @@ class AudioUploaded(Event, name="audio.uploaded"):
 
     job_id: str
     sequence: int  # as in `JobFact`
-    kind: JobKind
+    kind: TakeKind
     take_id: str
     token_id: int
     script_id: int | None  # None for a whole scene
@@ -53,8 +60,8 @@ class AnalysisRequested(Event, name="analysis.requested"):
     """
 
     job_id: str
-    kind: JobKind
-    priority: Priority
+    kind: TakeKind
+    priority: TakePriority
     attempt: int  # 1 for the first
     lease: str  # fencing token of this attempt
     lease_seconds: float  # report at least this often
@@ -82,7 +89,7 @@ class JobFact(Event):
     """
 
     job_id: str
-    kind: JobKind
+    kind: TakeKind
     token_id: int
     script_id: int | None  # None for a whole scene
     user_id: int | None
@@ -117,8 +124,74 @@ class AnalysisCancelled(JobFact, name="analysis.cancelled"):
     """The learner (or the end of their account) stopped the job."""
 
 
+class FilmRequested(Event, name="film.requested"):
+    """An administrator wants scenes made of a film: the first fact of its job."""
+
+    job_id: str
+    sequence: int  # as in `JobFact`
+    youtube_url: str  # https://www.youtube.com/watch?v=<id>
+    movie_name: str
+    actor_name: str
+
+
+class PreprocessRequested(Event, name="preprocess.requested"):
+    """Work for a preprocessor: one attempt at making the scenes of one actor in one film, under a lease.
+
+    It makes the scenes in the catalogue itself (`POST /api/tokens/`, as an administrator) and reports like an analysis server,
+    with `analysis.report.*`: the result is `{"token_ids": [1, 2]}`. What is said of leases there holds here.
+    """
+
+    job_id: str
+    attempt: int  # 1 for the first
+    lease: str  # fencing token of this attempt
+    lease_seconds: float  # report at least this often
+    claim_before: datetime  # whoever finds the message later than this leaves it alone
+    deadline: datetime  # after this nobody waits any more
+    youtube_url: str  # https://www.youtube.com/watch?v=<id>
+    movie_name: str
+    actor_name: str
+    # For preprocessors that only speak HTTP: what they made is posted here. Signed for this job and lease.
+    webhook_url: str
+
+
+class FilmFact(Event):
+    """Common to all facts about a film's job after the first; `sequence` as in `JobFact`."""
+
+    job_id: str
+    sequence: int
+    progress: int  # 0..100
+    message: str  # for the administrator
+
+
+class FilmStarted(FilmFact, name="film.started"):
+    """A preprocessor took the job up."""
+
+    attempt: int
+
+
+class FilmProgressed(FilmFact, name="film.progressed"):
+    """The job got further."""
+
+
+class FilmCompleted(FilmFact, name="film.completed"):
+    """The scenes are made, as the preprocessor says, and the result can be read by the job's id."""
+
+    token_ids: tuple[int, ...]
+    result: dict[str, Any]
+
+
+class FilmFailed(FilmFact, name="film.failed"):
+    """The job ended without a result."""
+
+    reason: str  # a stable code for programs
+
+
+class FilmCancelled(FilmFact, name="film.cancelled"):
+    """An administrator stopped the job."""
+
+
 class AnalysisReport(Event):
-    """What an analysis server claims about the attempt that it holds the lease of."""
+    """What an analysis server, or a preprocessor, claims about the attempt that it holds the lease of."""
 
     job_id: str
     lease: str

@@ -1,11 +1,26 @@
 """What `notifier` sends to gateways: frames, in the numbers of the facts that they tell, and when they can be read."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from libs.common.contracts.audio import AnalysisCancelled, AnalysisCompleted, AnalysisFailed, AudioUploaded, JobFact, JobKind
+from libs.common.contracts.audio import (
+    AnalysisCancelled,
+    AnalysisCompleted,
+    AnalysisFailed,
+    AudioUploaded,
+    FilmCancelled,
+    FilmCompleted,
+    FilmFact,
+    FilmFailed,
+    FilmRequested,
+    JobFact,
+    JobKind,
+)
+
+Told: TypeAlias = AudioUploaded | JobFact | FilmRequested | FilmFact
+"""The facts that frames tell."""
 
 
 class Frame(BaseModel):
@@ -73,7 +88,7 @@ def stop_frame(lease: str) -> Frame:
     return Frame(channel=lease_channel(lease), sequence=1, final=True, data={})
 
 
-def frame_of(fact: AudioUploaded | JobFact) -> Frame:
+def frame_of(fact: Told) -> Frame:
     """What clients are told of `fact`: the whole state of the job, in the words and the order of keys that they know.
 
     They know no cancelled jobs, and stop listening at a failed one. Pure: the same fact makes the same frame for ever.
@@ -85,8 +100,20 @@ def frame_of(fact: AudioUploaded | JobFact) -> Frame:
             return _frame(fact, "completed", 100, "분석 완료", fact.result)
         case AnalysisFailed() | AnalysisCancelled():
             return _frame(fact, "failed", 0, fact.message)
+        case FilmRequested():
+            return _film_frame(fact, "processing", 0, FILM_REQUESTED)
+        case FilmCompleted():
+            return _film_frame(fact, "completed", 100, fact.message, fact.token_ids, fact.result)
+        case FilmFailed() | FilmCancelled():
+            return _film_frame(fact, "failed", 0, fact.message)
+        case FilmFact():
+            return _film_frame(fact, "processing", fact.progress, fact.message)
         case _:
             return _frame(fact, "processing", fact.progress, fact.message)
+
+
+FILM_REQUESTED = "영상 처리를 기다리고 있습니다."
+"""What the first frame of a film's job says."""
 
 
 def _frame(
@@ -98,6 +125,26 @@ def _frame(
         final=status != "processing",
         data={"job_id": fact.job_id, "status": status, "progress": progress, "message": message, "result": result},
     )
+
+
+def _film_frame(
+    fact: FilmRequested | FilmFact,
+    status: str,
+    progress: int,
+    message: str,
+    token_ids: tuple[int, ...] | None = None,
+    result: dict[str, Any] | None = None,
+) -> Frame:
+    data = {
+        "job_id": fact.job_id,
+        "status": status,
+        "progress": progress,
+        "message": message,
+        "token_id": token_ids[0] if token_ids else None,
+        "token_ids": None if token_ids is None else list(token_ids),
+        "result": result,
+    }
+    return Frame(channel=job_channel(fact.job_id), sequence=fact.sequence, final=status != "processing", data=data)
 
 
 def partition_of(channel: str, partitions: int) -> int:
