@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, FiniteFloat
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer: nothing has a higher id
+MAX_SECONDS = 1_000_000  # of a film: eleven days
 MAX_VIEWS = 2**63 - 1  # PostgreSQL's bigint
 
 # Control characters, halves of UTF-16 pairs, breaks that editors do not show. Not str.isprintable(), which refuses the wide and
@@ -31,7 +32,7 @@ def _not_blank(value: str) -> str:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Seconds = Annotated[FiniteFloat, Field(ge=0)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=MAX_SECONDS)]
 Probability = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Views = Annotated[int, Field(ge=0, le=MAX_VIEWS)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_controls), AfterValidator(_not_blank)]
