@@ -1,11 +1,13 @@
 """Routes of auth."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
+from libs.common.people import Person
 from libs.common.web.auth import Admin
 from libs.common.web.auth import User as Caller
+from libs.common.web.internal import require_service
 from services.auth.deps import AccountsDep, KeysDep
-from services.auth.schemas import AccessToken, DevelopmentLogin, DevelopmentUsers, Imported, KeySet, LoggedOut, User
+from services.auth.schemas import AccessToken, DevelopmentLogin, DevelopmentUsers, Imported, KeySet, LoggedOut, User, UserIds
 from services.auth.service import NewAccount
 
 # Seconds that proxies may keep the key set. Short: a verifier that meets a new key asks again, and must not get the old set.
@@ -14,6 +16,7 @@ KEY_SET_MAX_AGE = 60
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 keys_router = APIRouter(tags=["auth"])
 development_router = APIRouter(prefix="/api/auth", tags=["auth (development only)"])
+internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
 
 
 @keys_router.get("/.well-known/jwks.json", summary="The keys that verify access tokens")
@@ -55,3 +58,9 @@ async def development_users(users: DevelopmentUsers, caller: Admin, accounts: Ac
     """All or nothing; running it twice changes nothing. Not available in production."""
     wanted = [NewAccount(user.id, user.email, user.model_dump(exclude={"id", "email"}, exclude_unset=True)) for user in users]
     return Imported.model_validate(await accounts.import_accounts(wanted))
+
+
+@internal_router.get("/users", response_model=list[Person])
+async def people(ids: UserIds, accounts: AccountsDep) -> object:
+    """For services that show somebody's name; ids of nobody are left out."""
+    return await accounts.people(ids)

@@ -12,7 +12,7 @@ from libs.common.db import Database
 from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
-from services.auth.endpoints import development_router, keys_router, router
+from services.auth.endpoints import development_router, internal_router, keys_router, router
 from services.auth.keys import SigningKeys
 from services.auth.service import AccessTokens, Accounts
 from services.auth.settings import AuthSettings
@@ -44,7 +44,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         SERVICE,
         settings,
         title="YouSync auth",
-        routers=[router, keys_router, *([development_router] if settings.development_login else [])],
+        routers=[router, keys_router, internal_router, *([development_router] if settings.development_login else [])],
         lifespan=lifespan,
         # Not the broker: sign-in works without it, events wait in the outbox.
         checks={"database": database.check},

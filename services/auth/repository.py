@@ -1,6 +1,6 @@
 """All SQL of auth."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,12 @@ class StoredKey:
 async def account(connection: AsyncConnection, user_id: int) -> Account | None:
     """The account with this id."""
     return await _one(connection, sa.select(USERS).where(USERS.c.id == user_id))
+
+
+async def accounts(connection: AsyncConnection, user_ids: Sequence[int]) -> list[Account]:
+    """The accounts with these ids, by id."""
+    wanted = USERS.c.id == sa.func.any(sa.cast(user_ids, sa.ARRAY(sa.Integer)))
+    return [Account(**row._mapping) for row in await connection.execute(sa.select(USERS).where(wanted).order_by(USERS.c.id))]
 
 
 async def account_of_email(connection: AsyncConnection, email: str) -> Account | None:

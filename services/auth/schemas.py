@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Body
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import Body, Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from libs.common.people import MAX_AT_ONCE
 from services.auth.service import MAX_ID
 
 # Enough to tell an address from a slip of the keyboard; whether it is real, only a message to it can tell.
@@ -18,8 +19,15 @@ def _printable(value: str) -> str:
     return value
 
 
+def _by_comma(value: Any) -> Any:
+    return value[0].split(",") if isinstance(value, list) and len(value) == 1 else value
+
+
 Email = Annotated[str, Field(max_length=254, pattern=EMAIL), AfterValidator(_printable)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+
+
+UserIds = Annotated[list[int], BeforeValidator(_by_comma), Query(max_length=MAX_AT_ONCE, description="1,2,3")]
 
 
 class DevelopmentLogin(BaseModel):

@@ -98,6 +98,11 @@ class Accounts:
         async with self._database.reading() as connection:
             return _active(await repository.account(connection, caller.user_id))
 
+    async def people(self, user_ids: list[int]) -> list[Account]:
+        """The accounts with these ids, switched off or not, by id."""
+        async with self._database.reading() as connection:
+            return await repository.accounts(connection, [each for each in user_ids if 0 < each <= MAX_ID])
+
     async def refresh(self, caller: Principal) -> str:
         """A new token with what is true of the account now; raises `UnknownUser` or `Deactivated`."""
         return await self._tokens.issue(await self.account(caller))

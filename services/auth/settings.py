@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, TokenSettings
+from libs.common.web.internal import InternalSettings
 
 
 def _comma_list(value: Any) -> Any:
@@ -14,7 +15,7 @@ def _comma_list(value: Any) -> Any:
     return frozenset(part.strip().casefold() for part in value.split(",") if part.strip())
 
 
-class AuthSettings(DatabaseSettings, BusSettings, TokenSettings):
+class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSettings):
     """From the environment, prefix AUTH_."""
 
     model_config = SettingsConfigDict(env_prefix="AUTH_")

@@ -12,6 +12,7 @@ PRODUCTION: dict[str, Any] = {
     "database_url": SecretStr("postgresql+asyncpg://db/auth"),
     "broker_url": SecretStr("amqp://broker/"),
     "key_secret": SecretStr("k" * 32),
+    "service_key": SecretStr("s" * 32),
 }
 
 
@@ -27,7 +28,13 @@ def test_production_refuses_to_start_with_development_sign_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "name"), [("key_secret", "AUTH_KEY_SECRET"), ("database_url", "DATABASE_URL"), ("broker_url", "BROKER_URL")]
+    ("field", "name"),
+    [
+        ("key_secret", "AUTH_KEY_SECRET"),
+        ("database_url", "DATABASE_URL"),
+        ("broker_url", "BROKER_URL"),
+        ("service_key", "SERVICE_KEY"),
+    ],
 )
 def test_production_refuses_a_laptops_default(field: str, name: str) -> None:
     with pytest.raises(ValidationError, match=name):
