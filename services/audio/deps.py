@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request
 
 from services.audio.batches import BatchService
 from services.audio.erasing import Eraser
+from services.audio.films import FilmService
 from services.audio.mypage import PracticeService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -57,6 +58,11 @@ def _eraser(request: Request) -> Eraser:
     return eraser
 
 
+def _films(request: Request) -> FilmService:
+    films: FilmService = request.app.state.films
+    return films
+
+
 def _settings(request: Request) -> AudioSettings:
     settings: AudioSettings = request.app.state.settings
     return settings
@@ -86,5 +92,6 @@ Batches = Annotated[BatchService, Depends(_batches)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Practising = Annotated[PracticeService, Depends(_practice)]
 Erasing = Annotated[Eraser, Depends(_eraser)]
+Films = Annotated[FilmService, Depends(_films)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
 Client = Annotated[str, Depends(_client)]

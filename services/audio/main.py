@@ -18,13 +18,14 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.audio import job_endpoints, mypage_endpoints, token_endpoints, webhook_endpoints, worker
+from services.audio import film_endpoints, job_endpoints, mypage_endpoints, token_endpoints, webhook_endpoints, worker
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
 from services.audio.dispatch import Dispatcher
 from services.audio.endpoints import internal_router, router
 from services.audio.erasing import Eraser, ObjectEraser
+from services.audio.films import FilmService
 from services.audio.metrics import SERVICE
 from services.audio.mypage import PracticeService
 from services.audio.orders import Orders
@@ -110,7 +111,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
     routers = [
         *(router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, mypage_endpoints.router),
-        *(internal_router, mypage_endpoints.internal_router),
+        *(film_endpoints.router, internal_router, mypage_endpoints.internal_router),
     ]
     if isinstance(storage, DiskStorage):
         routers.append(disk_objects_router(storage))
@@ -128,6 +129,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.tokens = tokens
     app.state.practice = PracticeService(database, tokens)
     app.state.eraser = Eraser(database, jobs, object_eraser)
+    app.state.films = FilmService(database, dispatcher, settings.lifetimes, enabled=settings.preprocessing)
     app.state.batches = batches
     app.state.webhooks = webhooks
     app.state.verifier = verifier_for(settings)

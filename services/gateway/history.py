@@ -13,6 +13,7 @@ CONCURRENCY = 32
 ANSWER_SECONDS = 5.0
 
 KEYS = ("job_id", "status", "progress", "message", "result")
+FILM_KEYS = ("token_id", "token_ids")  # beside those, of a film's job
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +47,5 @@ class Histories:
             return None
         if not isinstance(answer, dict):
             raise ValueError("audio answered something that is no job")
-        data = {key: answer.get(key) for key in KEYS}
+        data = {key: answer.get(key) for key in KEYS} | {key: answer[key] for key in FILM_KEYS if key in answer}
         return Snapshot(data, final=data["status"] in ("completed", "failed"), sequence=int(answer.get("sequence", 0)))

@@ -24,14 +24,21 @@ DESCRIPTION = "Dubbing practice: upload a take of a film's line, follow its anal
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
-def _stream_path(flow: str) -> dict[str, Any]:
+STREAMS = {
+    "/api/scripts/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_scripts_analysis"),
+    "/api/tokens/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_tokens_analysis"),
+    "/api/youtube/process-progress/{job_id}": ("Follow the job of a film", "follow_youtube_process"),
+}
+
+
+def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
     return {
         "get": {
             "tags": ["analysis"],
-            "summary": "Follow the analysis of a take",
+            "summary": summary,
             "description": "Server-sent events. Each frame is the whole state of the job; the stream ends behind `completed` "
             "or `failed`. A client that reconnects with `Last-Event-ID` gets what it missed.",
-            "operationId": f"follow_{flow}_analysis",
+            "operationId": operation_id,
             "parameters": [
                 {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}},
                 {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "integer"}},
@@ -80,8 +87,8 @@ class PlatformSchema:
             title=TITLE, version=VERSION, description=DESCRIPTION + note, routes=self._own_routes
         )
         merged.setdefault("components", {})
-        for flow in ("scripts", "tokens"):
-            merged["paths"][f"/api/{flow}/analysis-progress/{{job_id}}"] = _stream_path(flow)
+        for path, named in STREAMS.items():
+            merged["paths"][path] = _stream_path(*named)
         for service, part in parts.items():
             if part is not None:
                 _add(merged, part, service)

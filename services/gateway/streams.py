@@ -11,7 +11,7 @@ from services.gateway.errors import TooManyStreams
 from services.gateway.hub import Hub
 from services.gateway.stream import Stream
 
-PATH = re.compile(r"/api/(?P<flow>scripts|tokens)/analysis-progress/(?P<job_id>[^/]+)/?")
+PATH = re.compile(r"/api/(?P<flow>scripts/analysis|tokens/analysis|youtube/process)-progress/(?P<job_id>[^/]+)/?")
 JOB_ID = re.compile(r"[0-9a-f-]{32,36}")
 # What a sequence can be: PostgreSQL's bigint has at most 19 digits.
 EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -22,7 +22,11 @@ HEADERS: Final = (
     (b"x-accel-buffering", b"no"),
 )
 # Exactly as the service that this one replaces wrote them.
-UNKNOWN = {"scripts": b'data: {"error":"Job not found"}\n\n', "tokens": b'data: {"error": "Job not found"}\n\n'}
+UNKNOWN = {
+    "scripts/analysis": b'data: {"error":"Job not found"}\n\n',
+    "tokens/analysis": b'data: {"error": "Job not found"}\n\n',
+    "youtube/process": b'data: {"error":"Job not found"}\n\n',
+}
 
 
 class Streams:

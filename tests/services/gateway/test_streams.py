@@ -344,6 +344,7 @@ async def test_all_clients_of_a_job_hear_the_same(gateway: httpx.AsyncClient, no
     [
         (PROGRESS, UNKNOWN_JOB),
         (PROGRESS.replace("scripts", "tokens"), b'data: {"error": "Job not found"}\n\n'),
+        (f"/api/youtube/process-progress/{JOB}/", UNKNOWN_JOB),
         ("/api/scripts/analysis-progress/no-job", UNKNOWN_JOB),
         ("/api/scripts/analysis-progress/%00", UNKNOWN_JOB),
         (f"/api/scripts/analysis-progress/{JOB.upper()}", UNKNOWN_JOB),
@@ -354,12 +355,15 @@ async def test_an_unknown_job_is_told_in_the_known_words(gateway: httpx.AsyncCli
         assert await client.rest() == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "more"), [(PROGRESS, {}), (f"/api/youtube/process-progress/{JOB}", {"token_id": 4, "token_ids": [4, 5]})]
+)
 async def test_a_job_that_only_audio_knows_is_shown_as_audio_tells_it(
-    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake
+    gateway: httpx.AsyncClient, notifier: FakeNotifier, audio: Fake, path: str, more: dict[str, Any]
 ) -> None:
-    job = {"job_id": JOB, "status": "processing", "progress": 10, "message": "업로드 시작", "result": None}
+    job = {"job_id": JOB, "status": "processing", "progress": 10, "message": "업로드 시작", "result": None, **more}
     audio.documents[f"/internal/jobs/{JOB}"] = job
-    async with open_stream(gateway) as client:
+    async with open_stream(gateway, path) as client:
         (frame,) = await client.frames(1)
         assert frame == b"data: " + json.dumps(job, ensure_ascii=False).encode() + b"\n\n"
         assert audio.headers()["x-service-key"] == SERVICE_KEY
