@@ -15,7 +15,20 @@ URLS = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
     sa.Column("youtube_url", sa.Text, nullable=False, unique=True),
+    sa.Column("scenes", sa.Integer, nullable=False, server_default="0"),  # how many; kept by a trigger on `tokens`
+    sa.Index("ix_urls_pairs", "id", postgresql_where=sa.text("scenes = 2")),
 )
+
+
+def _search_indexes(table: str) -> list[sa.Index]:
+    """For names from their beginning, by any part, by initial consonants, and by likeness."""
+    return [
+        sa.Index(f"ix_{table}_folded", "folded", postgresql_ops={"folded": "text_pattern_ops"}),
+        sa.Index(f"ix_{table}_pieces", sa.text("name_pieces(folded)"), postgresql_using="gin"),
+        sa.Index(f"ix_{table}_initials", sa.text("name_pieces(initial_consonants(folded))"), postgresql_using="gin"),
+        sa.Index(f"ix_{table}_alike", "folded", postgresql_using="gin", postgresql_ops={"folded": "gin_trgm_ops"}),
+    ]
+
 
 ACTORS = sa.Table(
     "actors",
@@ -23,6 +36,7 @@ ACTORS = sa.Table(
     sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("folded", sa.Text, nullable=False),  # as `folding.fold` makes it: what a search looks at
+    *_search_indexes("actors"),
 )
 
 ACTOR_ALIASES = sa.Table(
@@ -33,7 +47,10 @@ ACTOR_ALIASES = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("folded", sa.Text, nullable=False),
     sa.UniqueConstraint("actor_id", "name"),
+    *_search_indexes("actor_aliases"),
 )
+
+IS_SHORT = sa.text("end_time - start_time < 20")
 
 TOKENS = sa.Table(
     "tokens",
@@ -51,25 +68,31 @@ TOKENS = sa.Table(
     sa.Column("url_id", sa.Integer, sa.ForeignKey("urls.id"), nullable=False, index=True),
     sa.Column("view_count", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("version", sa.BigInteger, nullable=False),  # of the last change that was published
+    sa.Index("ix_tokens_views", "view_count", "id"),
+    sa.Index("ix_tokens_category", "category", "id"),
+    # The predicate is `SYNC_COLLECTION_SECONDS`: scenes for practising again and again, in an order that looks random.
+    sa.Index("ix_tokens_short", sa.text("md5(id::text)"), "id", postgresql_where=IS_SHORT),
 )
 
 TOKEN_ACTORS = sa.Table(
     "token_actors",
     METADATA,
     sa.Column("token_id", sa.Integer, sa.ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("actor_id", sa.Integer, sa.ForeignKey("actors.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sa.Column("actor_id", sa.Integer, sa.ForeignKey("actors.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("ix_token_actors_actor", "actor_id", "token_id"),
 )
 
 SCRIPTS = sa.Table(
     "scripts",
     METADATA,
     sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
-    sa.Column("token_id", sa.Integer, sa.ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("token_id", sa.Integer, sa.ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
     sa.Column("start_time", sa.Double, nullable=False),
     sa.Column("end_time", sa.Double, nullable=False),
     sa.Column("script", sa.Text, nullable=False),
     sa.Column("translation", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),  # of the last change that was published
+    sa.Index("ix_scripts_spoken", "token_id", "start_time", "id"),
 )
 
 WORDS = sa.Table(
