@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from libs.common.web.auth import Admin
 from services.catalog.editing import Editor
 from services.catalog.errors import BadDocument, DocumentTooLarge
+from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
 from services.catalog.preconditions import IfMatch
 from services.catalog.removing import Remover
@@ -34,6 +35,11 @@ def _remover(request: Request) -> Remover:
 def _editor(request: Request) -> Editor:
     editor: Editor = request.app.state.editor
     return editor
+
+
+def _exporter(request: Request) -> Exporter:
+    exporter: Exporter = request.app.state.exporter
+    return exporter
 
 
 def _if_match(
@@ -67,6 +73,7 @@ def _page(skip: Skip = 0, limit: Limit = 100) -> Page:
 
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 EditorDep = Annotated[Editor, Depends(_editor)]
+ExporterDep = Annotated[Exporter, Depends(_exporter)]
 IfMatchDep = Annotated[IfMatch, Depends(_if_match)]
 ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]

@@ -23,6 +23,7 @@ from services.catalog.endpoints import (
     tokens_router,
     urls_router,
 )
+from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
 from services.catalog.removing import Remover
 from services.catalog.service import Catalogue
@@ -74,6 +75,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     )
     app.state.catalogue = Catalogue(database, objects)
     app.state.importer = Importer(database, objects)
+    app.state.exporter = Exporter(database, objects)
     app.state.editor = Editor(database)
     app.state.remover = Remover(database)
     app.state.verifier = verifier_for(settings)

@@ -61,6 +61,16 @@ class SceneObjects:
             log.warning("a melody could not be read", extra={"key": key, "error": repr(error)})
             return None
 
+    async def stored_pitch(self, key: str) -> Any:
+        """The melody under `key` however long it takes. None when there is none, or no JSON. Raises `Unavailable`."""
+        try:
+            return json.loads(await self._read(key), parse_constant=lambda _: None)
+        except (YouSyncError, ValueError, RecursionError) as error:
+            if isinstance(error, YouSyncError) and error.retryable:
+                raise
+            log.warning("a melody cannot be exported", extra={"key": key, "error": repr(error)})
+            return None
+
     async def keep_pitch(self, key: str, document: bytes) -> bool | None:
         """Store a melody. True when there was none, False when it replaced another one, None when it is there already."""
         try:

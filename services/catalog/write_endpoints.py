@@ -1,16 +1,17 @@
 """Routes of administrators: single things are made, changed, deleted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from libs.common.web.auth import require_admin
 from libs.common.web.openapi import Responses, answers
-from services.catalog.deps import EditorDep, IfMatchDep, RemoverDep
+from services.catalog.deps import EditorDep, ExporterDep, IfMatchDep, RemoverDep
 from services.catalog.errors import ActorExists, ChangedMeanwhile, ImportRunning, InvalidField, ScriptNotFound, TokenNotFound
 from services.catalog.etags import etag
 from services.catalog.schemas import Actor, Script, Token
@@ -107,6 +108,28 @@ async def delete_script(remover: RemoverDep, script_id: int, seen: IfMatchDep) -
     """With its words. Recordings and results of learners are not the catalogue's and stay."""
     await remover.remove_script(script_id, seen)
     return Deleted(detail="Script deleted successfully")
+
+
+@router.get(
+    "/catalog/export",
+    tags=["catalogue"],
+    summary="The whole catalogue as an import document",
+    response_class=StreamingResponse,
+    responses={200: {"description": "What `POST /api/catalog/import` takes", "content": {"application/json": {}}}},
+)
+async def export_document(exporter: ExporterDep) -> StreamingResponse:
+    """As it is at one moment, with ids, views and melodies. Breaks off when it cannot go on."""
+    document = exporter.run()
+    begun = await anext(document)  # what fails at once is answered as an error
+
+    async def whole() -> AsyncIterator[bytes]:
+        async with aclosing(document):
+            yield begun
+            async for chunk in document:
+                yield chunk
+
+    headers = {"Content-Disposition": 'attachment; filename="catalog.json"', "Cache-Control": "no-store"}
+    return StreamingResponse(whole(), media_type="application/json", headers=headers)
 
 
 @contextmanager
