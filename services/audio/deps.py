@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from services.audio.batches import BatchService
+from services.audio.dubbings import DubbingService
 from services.audio.erasing import Eraser
 from services.audio.films import FilmService
 from services.audio.mypage import PracticeService
@@ -63,6 +64,11 @@ def _films(request: Request) -> FilmService:
     return films
 
 
+def _dubbings(request: Request) -> DubbingService:
+    dubbings: DubbingService = request.app.state.dubbings
+    return dubbings
+
+
 def _settings(request: Request) -> AudioSettings:
     settings: AudioSettings = request.app.state.settings
     return settings
@@ -93,5 +99,6 @@ Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Practising = Annotated[PracticeService, Depends(_practice)]
 Erasing = Annotated[Eraser, Depends(_eraser)]
 Films = Annotated[FilmService, Depends(_films)]
+Dubbings = Annotated[DubbingService, Depends(_dubbings)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
 Client = Annotated[str, Depends(_client)]

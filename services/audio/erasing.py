@@ -11,7 +11,7 @@ from contextlib import suppress
 from libs.common.db import Database
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.web.auth import Principal
-from services.audio import erasing_repository
+from services.audio import dubbing_repository, erasing_repository
 from services.audio.changes import Clock, utc_now
 from services.audio.errors import JobBusy, JobEnded, JobNotFound, NothingToErase
 from services.audio.metrics import OBJECTS_LEFT, SERVICE
@@ -113,5 +113,7 @@ class Eraser:
             if still_open := await erasing_repository.open_jobs(tx.connection, takes):
                 return still_open
             await erasing_repository.erase_takes(tx.connection, takes)
-            await erasing_repository.note_objects(tx.connection, [take.object_key for take in takes], self._clock())
+            keys = [take.object_key for take in takes]
+            keys += await dubbing_repository.erase(tx.connection, user_id, token_id)
+            await erasing_repository.note_objects(tx.connection, keys, self._clock())
         return []

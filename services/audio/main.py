@@ -18,11 +18,20 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.audio import film_endpoints, job_endpoints, mypage_endpoints, token_endpoints, webhook_endpoints, worker
+from services.audio import (
+    dubbing_endpoints,
+    film_endpoints,
+    job_endpoints,
+    mypage_endpoints,
+    token_endpoints,
+    webhook_endpoints,
+    worker,
+)
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
 from services.audio.dispatch import Dispatcher
+from services.audio.dubbing_parts import DubbingParts
 from services.audio.endpoints import internal_router, router
 from services.audio.erasing import Eraser, ObjectEraser
 from services.audio.films import FilmService
@@ -82,6 +91,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
     object_eraser = ObjectEraser(database, storage, sweep_seconds=settings.sweep_seconds)
 
+    dubbings = DubbingParts(settings, database, bus, storage, tokens, object_eraser)
+
     batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
     webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
 
@@ -94,6 +105,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             dispatcher.run(),
             worker.sweep(bus, sweeper, settings),
             object_eraser.run(),
+            dubbings.run(),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
             watch_depths(bus, SERVICE),
@@ -111,6 +123,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
     routers = [
         *(router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, mypage_endpoints.router),
+        dubbing_endpoints.router,
         *(film_endpoints.router, internal_router, mypage_endpoints.internal_router),
     ]
     if isinstance(storage, DiskStorage):
@@ -131,6 +144,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.eraser = Eraser(database, jobs, object_eraser)
     app.state.films = FilmService(database, dispatcher, settings.lifetimes, enabled=settings.preprocessing)
     app.state.batches = batches
+    app.state.dubbings = dubbings.service
     app.state.webhooks = webhooks
     app.state.verifier = verifier_for(settings)
     return app

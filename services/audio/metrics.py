@@ -21,6 +21,18 @@ UPLOAD_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 OBJECTS_LEFT = Gauge("yousync_audio_objects_to_erase", "Objects of erased recordings that are still to be deleted", ["service"])
+DUBBINGS = Counter(
+    "yousync_audio_dubbings_total", "Dubbings that were mixed, or could not be, and why", ["service", "state", "reason"]
+)
+MIXING_SECONDS = Histogram(
+    "yousync_audio_mixing_seconds",
+    "An attempt at mixing a dubbing, from the first byte read to the object stored",
+    ["service"],
+    buckets=(0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
+)
+BACKGROUNDS_MISSING = Counter(
+    "yousync_audio_backgrounds_missing_total", "Background voices that the catalogue names and the store lacks", ["service"]
+)
 OVERDUE = Counter("yousync_audio_overdue_jobs_total", "Jobs that the sweeper moved on because time had passed", ["service"])
 AGED = Counter("yousync_audio_aged_jobs_total", "Jobs that waited so long that they moved one priority up", ["service"])
 

@@ -183,3 +183,24 @@ OBJECTS_TO_ERASE = sa.Table(
     sa.Column("attempts", sa.SmallInteger, nullable=False),
 )
 OBJECTS_DUE = sa.Index("objects_to_erase_due_at", OBJECTS_TO_ERASE.c.due_at)
+
+# A learner's takes mixed over a scene's background. The same plan is the same dubbing, however often it is asked for.
+DUBBINGS = sa.Table(
+    "dubbings",
+    METADATA,
+    sa.Column("id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("user_id", sa.Integer, nullable=False),
+    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("object_key", sa.Text, nullable=False, unique=True),
+    sa.Column("state", sa.Text, nullable=False),  # requested | completed | failed
+    sa.Column("background", sa.Boolean, nullable=False),  # whether it is, or is to be, in it
+    sa.Column("reason", sa.Text),  # of a failed one, and which line's recording is to blame
+    sa.Column("script_id", sa.Integer),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),  # when work for it was last sent
+    sa.Column("finished_at", sa.DateTime(timezone=True)),
+)
+DUBBINGS_OF_PLAN = sa.Index("dubbings_of_plan", DUBBINGS.c.user_id, DUBBINGS.c.token_id, DUBBINGS.c.fingerprint, unique=True)
+OPEN_DUBBINGS = sa.Index("dubbings_open", DUBBINGS.c.user_id, postgresql_where=DUBBINGS.c.state == "requested")

@@ -60,6 +60,27 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     # an Idempotency-Key is remembered this long; clients that retry do so within minutes
     idempotency_seconds: float = Field(24 * 3600.0, gt=0)
 
+    # where browsers reach the recordings; set when the links of STORAGE_URL are for analysis servers only
+    public_storage_url: str | None = None
+    # dubbings that one replica mixes at the same time; each takes a core for a second or two
+    mixing_processes: int = Field(1, ge=1)
+    # after this a mixing process is ended; a minute's scene takes about two
+    mixing_seconds: float = Field(60.0, gt=0)
+    # of address space for one mixing process, most of it libraries; a scene of five minutes uses half of it
+    mixing_memory_mib: int = Field(2048, ge=512)
+    # a dubbing that three processes could not mix will not be mixed by a fourth
+    mixing_attempts: int = Field(3, ge=1)
+    # an answer waits this long for its dubbing: below the client's patience of 30, and the gateway's
+    dubbing_wait_seconds: float = Field(25.0, gt=0)
+    # a dubbing that nothing came of for this long is sent to the queue again when it is asked for; all attempts take less
+    dubbing_lost_seconds: float = Field(600.0, gt=0)
+    # of a scene; they are clips of 10 to 60 s
+    max_dubbing_seconds: float = Field(300.0, gt=0)
+    # dubbings of one learner that are not ready; who asks for more waits for one of them
+    max_open_dubbings: int = Field(3, ge=1)
+    # newest dubbings that are kept of each learner and scene; only the last one is shown
+    dubbings_kept: int = Field(3, ge=1)
+
     @property
     def webhook_secret(self) -> bytes:
         """What the key of webhooks is derived from: the secret that signs links already, which production must set."""

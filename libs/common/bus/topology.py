@@ -60,6 +60,8 @@ AUDIO = Queue(
 )
 # A learner waits for what a report says, and a report that is lost is not missed: its lease runs out and the job is done again.
 AUDIO_REPORTS = Queue("audio.reports", "audio", ("analysis.report.*",), quorum=False)
+# Beside the events, for one message of it takes seconds.
+AUDIO_MIXING = Queue("audio.mixing", "audio", ("dubbing.requested",))
 NOTIFIER = Queue(
     "notifier.events",
     "notifier",
@@ -81,7 +83,7 @@ WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
 # Not among those: no analysis server may ever be given a film.
 PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",))
 
-QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, NOTIFIER, *WORK.values(), PREPROCESS)
+QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, NOTIFIER, *WORK.values(), PREPROCESS)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

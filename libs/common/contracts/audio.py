@@ -221,3 +221,12 @@ class AnalysisReportFailed(AnalysisReport, name="analysis.report.failed"):
     reason: str
     message: str
     temporary: bool
+
+
+class DubbingRequested(Event, name="dubbing.requested"):
+    """Work of `audio` for itself: a learner's takes of a scene are to be mixed over its background voice."""
+
+    dubbing_id: str
+    user_id: int
+    token_id: int
+    object_key: str  # where the dubbing goes
