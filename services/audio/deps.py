@@ -11,6 +11,7 @@ from services.audio.dubbings import DubbingService
 from services.audio.erasing import Eraser
 from services.audio.films import FilmService
 from services.audio.mypage import PracticeService
+from services.audio.scores import ScoreService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
@@ -64,6 +65,11 @@ def _films(request: Request) -> FilmService:
     return films
 
 
+def _scores(request: Request) -> ScoreService:
+    scores: ScoreService = request.app.state.scores
+    return scores
+
+
 def _dubbings(request: Request) -> DubbingService:
     dubbings: DubbingService = request.app.state.dubbings
     return dubbings
@@ -97,6 +103,7 @@ Tokens = Annotated[TokenService, Depends(_tokens)]
 Batches = Annotated[BatchService, Depends(_batches)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Practising = Annotated[PracticeService, Depends(_practice)]
+Scores = Annotated[ScoreService, Depends(_scores)]
 Erasing = Annotated[Eraser, Depends(_eraser)]
 Films = Annotated[FilmService, Depends(_films)]
 Dubbings = Annotated[DubbingService, Depends(_dubbings)]

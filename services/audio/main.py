@@ -23,6 +23,7 @@ from services.audio import (
     film_endpoints,
     job_endpoints,
     mypage_endpoints,
+    scores_endpoints,
     token_endpoints,
     webhook_endpoints,
     worker,
@@ -38,6 +39,8 @@ from services.audio.films import FilmService
 from services.audio.metrics import SERVICE
 from services.audio.mypage import PracticeService
 from services.audio.orders import Orders
+from services.audio.people import PeopleClient
+from services.audio.scores import ScoreService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.settings import AudioSettings
@@ -56,6 +59,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
     catalog = CatalogClient(service_client(settings.catalog_url, settings.service_key))
+
+    people = PeopleClient(service_client(settings.auth_url, settings.service_key))
 
     scripts = ScriptService(database, catalog)
     tokens = TokenService(database, catalog)
@@ -114,6 +119,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
         if owns_bus:
             await bus.close()
         await catalog.close()
+        await people.close()
         await storage.close()
         await database.close()
 
@@ -124,7 +130,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     routers = [
         *(router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, mypage_endpoints.router),
         dubbing_endpoints.router,
-        *(film_endpoints.router, internal_router, mypage_endpoints.internal_router),
+        *(film_endpoints.router, scores_endpoints.router, internal_router, mypage_endpoints.internal_router),
     ]
     if isinstance(storage, DiskStorage):
         routers.append(disk_objects_router(storage))
@@ -140,7 +146,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.uploads = uploads
     app.state.jobs = jobs
     app.state.tokens = tokens
-    app.state.practice = PracticeService(database, tokens)
+    app.state.practice = practice = PracticeService(database, tokens)
+    app.state.scores = ScoreService(database, practice, people)
     app.state.eraser = Eraser(database, jobs, object_eraser)
     app.state.films = FilmService(database, dispatcher, settings.lifetimes, enabled=settings.preprocessing)
     app.state.batches = batches
