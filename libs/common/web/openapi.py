@@ -1,7 +1,7 @@
 """What every service's API document says in the same way: readable operation ids, who may call, errors as they are answered."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from http import HTTPStatus
 from itertools import count
@@ -120,6 +120,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     }
     for _, _, operation in operations(document):
         _say_who(operation)
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
+            _document(operation["responses"], _unreadable())
         _say_errors(operation["responses"])
     return document
 
@@ -135,6 +137,13 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return next(each for number in count(1) if (each := name if number == 1 else f"{name} {number}") not in taken)
 
 
+def _unreadable() -> Responses:
+    """What the framework answers to a body that is no text in UTF-8."""
+    value = problem_example(HTTPStatus.BAD_REQUEST, "There was an error parsing the body")
+    content = {problems.MEDIA_TYPE: {"schema": _reference("Problem"), "examples": {"unreadable": {"value": value}}}}
+    return {400: {"description": "The body is no text in UTF-8", "content": content}}
+
+
 def _meaning(error: YouSyncError) -> str:
     return (type(error).__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
@@ -147,15 +156,16 @@ def _say_who(operation: dict[str, Any]) -> None:
     schemes = {name for entry in operation.get("security", ()) for name in entry}
     if auth.USER_SCHEME in schemes:
         operation["security"] = [{BEARER: []}]
-        _add(operation["responses"], map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID)))
+        _document(operation["responses"], answers(*map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID))))
     elif auth.OPTIONAL_SCHEME in schemes:
         operation["security"] = [{}, {BEARER: []}]
     if auth.ADMIN_SCHEME in schemes:
-        _add(operation["responses"], [Forbidden(auth.NOT_AN_ADMIN)])
+        _document(operation["responses"], answers(Forbidden(auth.NOT_AN_ADMIN)))
 
 
-def _add(responses: dict[str, Any], errors: Iterable[YouSyncError]) -> None:
-    for status, answer in answers(*errors).items():
+def _document(responses: dict[str, Any], more: Responses) -> None:
+    """Add what may be answered as well; what an endpoint says itself about the same status stays."""
+    for status, answer in more.items():
         there = responses.setdefault(str(status), answer)
         content = there.setdefault("content", answer["content"])
         content.get(problems.MEDIA_TYPE, {}).get("examples", {}).update(answer["content"][problems.MEDIA_TYPE]["examples"])

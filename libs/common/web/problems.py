@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from libs.common.errors import Kind, YouSyncError
@@ -78,7 +79,18 @@ async def _expected(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return problem(error.status_code, error.detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path (RFC 9110, 15.5.6): the framework knows only those of its first route."""
+    contexts = [context for context in iter_route_contexts(request.app.routes) if context.methods is not None]
+    path = request.scope["path"]
+    first = next((context.path for context in contexts if context.path_regex.match(path)), None)
+    return ", ".join(sorted({method for each in contexts if each.path == first for method in each.methods or ()}))
 
 
 async def _validation(request: Request, error: Exception) -> Response:

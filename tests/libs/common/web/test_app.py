@@ -37,6 +37,16 @@ async def make(body: Body) -> Body:
     return body
 
 
+@router.put("/things/{number}")
+async def change(number: int) -> int:
+    return number
+
+
+@router.delete("/things/{other}/part")
+async def remove_part(other: int) -> int:
+    return other
+
+
 @router.get("/teapot")
 async def teapot() -> None:
     raise Teapot("I am a teapot")
@@ -111,6 +121,7 @@ async def test_a_temporary_failure_says_when_to_come_back(client: httpx.AsyncCli
 
 async def test_a_wrong_method_says_which_are_right(client: httpx.AsyncClient) -> None:
     assert (await client.delete("/teapot")).headers["allow"] == "GET"
+    assert (await client.options("/things/1/")).headers["allow"] == "GET, PUT"
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"number": "x\\ud800"}', b"\xff\xfe", b"null", b"[]"])

@@ -46,7 +46,7 @@ def document() -> dict[str, Any]:
         return film_id
 
     @router.put("/{film_id}", responses={413: {"description": "Too large"}})
-    async def put_film(film_id: int, user: User) -> int:
+    async def put_film(film_id: int, user: User, names: list[str]) -> int:
         return film_id
 
     @router.delete("/{film_id}")
@@ -105,6 +105,11 @@ def test_an_error_is_described_by_its_name_and_shown_with_its_text() -> None:
     }
     assert operation("get")["responses"]["409"]["content"][PROBLEM]["examples"].keys() == {"busy"}
     assert len(operation("put")["responses"]["401"]["content"][PROBLEM]["examples"]) == 3
+
+
+def test_who_takes_json_may_get_what_is_no_text() -> None:
+    assert operation("put")["responses"]["400"]["description"] == "The body is no text in UTF-8"
+    assert "400" not in operation("get")["responses"]
 
 
 def test_every_error_is_a_problem_document() -> None:
