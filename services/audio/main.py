@@ -12,6 +12,7 @@ from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
+from libs.common.people import People
 from libs.common.storage.disk import DiskStorage
 from libs.common.storage.disk_http import disk_objects_router
 from libs.common.storage.factory import open_storage
@@ -39,7 +40,6 @@ from services.audio.films import FilmService
 from services.audio.metrics import SERVICE
 from services.audio.mypage import PracticeService
 from services.audio.orders import Orders
-from services.audio.people import PeopleClient
 from services.audio.scores import ScoreService
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -60,7 +60,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
     catalog = CatalogClient(service_client(settings.catalog_url, settings.service_key))
 
-    people = PeopleClient(service_client(settings.auth_url, settings.service_key))
+    people = People(service_client(settings.auth_url, settings.service_key))
 
     scripts = ScriptService(database, catalog)
     tokens = TokenService(database, catalog)

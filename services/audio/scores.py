@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from libs.common.db import Database
+from libs.common.people import People, Person
 from services.audio import scores_repository
 from services.audio.errors import NoResults
 from services.audio.mypage import PracticeService
-from services.audio.people import PeopleClient, Person
 from services.audio.scores_repository import Recorder
 
 TOP = 3
 # The leaderboard counts all recordings that there are, for anybody who asks: a process does so once in this time.
 KEPT_SECONDS = 30.0
-KEPT_NAMELESS_SECONDS = 3.0
+KEPT_NAMELESS_SECONDS = 3.0  # and asks that often for names that it has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ScoreService:
         self,
         database: Database,
         practice: PracticeService,
-        people: PeopleClient,
+        people: People,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -52,9 +52,11 @@ class ScoreService:
         self._practice = practice
         self._people = people
         self._clock = clock
+        self._looking = asyncio.Lock()
+        self._recorders: Sequence[Recorder] = ()
+        self._count_again = float("-inf")
         self._top: Sequence[TopRecorder] = ()
-        self._top_until = float("-inf")
-        self._counting = asyncio.Lock()
+        self._ask_again = float("-inf")
 
     async def of_scene(self, user_id: int, token_id: int) -> SceneScore:
         """The mean of what the result page shows: each line's newest result, and that of the whole scene, if there is one.
@@ -79,13 +81,17 @@ class ScoreService:
 
     async def top_recorders(self) -> Sequence[TopRecorder]:
         """The `TOP` users with the most recordings, as they were some seconds ago at most."""
-        async with self._counting:
-            if self._clock() >= self._top_until:
+        async with self._looking:
+            now = self._clock()
+            if now >= self._count_again:
                 async with self._database.reading() as connection:
-                    top = await scores_repository.top_recorders(connection, TOP)
-                people = await self._people.people([each.user_id for each in top]) if top else {}
-                self._top = [_place(each, (people or {}).get(each.user_id)) for each in top]
-                self._top_until = self._clock() + (KEPT_NAMELESS_SECONDS if people is None else KEPT_SECONDS)
+                    self._recorders = await scores_repository.top_recorders(connection, TOP)
+                self._count_again, self._ask_again = now + KEPT_SECONDS, now
+            if now >= self._ask_again:
+                people = await self._people.named(each.user_id for each in self._recorders)
+                self._top = [_place(each, people.get(each.user_id)) for each in self._recorders]
+                all_named = len(people) == len(self._recorders)
+                self._ask_again = now + (KEPT_SECONDS if all_named else KEPT_NAMELESS_SECONDS)
             return self._top
 
 
