@@ -1,8 +1,9 @@
 """The import document: what a file may say, checked entry by entry before anything is written.
 
     {"urls": ["https://.."], "actors": [{"id", "name", "aliases": [".."]}], "tokens": [..], "token_actors": [..],
-     "scripts": [..], "words": [..], "pitch": {"object key": any JSON}}
+     "scripts": [..], "words": [..], "pitch": {"object key": any JSON}, "scenes": [..]}
 
+A scene is a token together with its lines and their words, all without ids, as studios deliver them: see `scenes.py`.
 Every key may be missing. Entries may hold more than is read here, as rows of the old service's tables do.
 """
 
@@ -25,13 +26,14 @@ from pydantic_core import from_json
 
 from libs.common.storage.base import InvalidKey, check_key
 from services.catalog.errors import BadDocument
-from services.catalog.fields import Address, Id, Name, Probability, Seconds, Text, Views
+from services.catalog.fields import MAX_WORDS, Address, Id, Name, Probability, Seconds, Text, Views
 from services.catalog.storage import MAX_PITCH_BYTES
 
 MFCC_COEFFICIENTS = 13
+MAX_LINES = 500  # of a scene: what a person can speak in a sitting, and a comparison with what is there takes no time
 SHOWN_CHARACTERS = 80  # of a value that an error repeats
 
-_LIST_KINDS = ("urls", "actors", "tokens", "token_actors", "scripts", "words")
+_LIST_KINDS = ("urls", "actors", "tokens", "token_actors", "scripts", "words", "scenes")
 _NOT_OURS = ("users",)  # a document may hold them; they belong to auth
 
 
@@ -140,6 +142,42 @@ class WordEntry(_Timed):
     mfcc: list[Frame] | None = None
 
 
+class SceneWord(_Timed):
+    """A word of a line of a scene."""
+
+    start_time: Seconds
+    end_time: Seconds
+    word: Name
+    probability: Probability | None = None
+    mfcc: list[Frame] | None = None
+
+
+class SceneLine(_Timed):
+    """A line of a scene with its words in order, none overlapping, within the line's time. Without the key they stay."""
+
+    start_time: Seconds
+    end_time: Seconds
+    script: Text
+    translation: Text | None = None
+    words: list[SceneWord] | None = Field(None, min_length=1, max_length=MAX_WORDS)
+
+
+class SceneEntry(_Timed):
+    """A scene with all its lines. The film and the scene's name are what it is known by; what it does not name stays."""
+
+    token_name: Name
+    actor_name: Name
+    category: Name | None = None
+    start_time: Seconds
+    end_time: Seconds
+    s3_textgrid_url: Address | None = None
+    s3_pitch_url: Address | None = None
+    s3_bgvoice_url: Address | None = None
+    thumbnail_url: Address | None = None
+    youtube_url: Address
+    scripts: list[SceneLine] = Field(max_length=MAX_LINES)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A document whose entries are right each by itself and fit each other; `ignored` are keys that nobody reads."""
@@ -150,6 +188,7 @@ class Document:
     token_actors: list[TokenActorEntry]
     scripts: list[ScriptEntry]
     words: list[WordEntry]
+    scenes: list[SceneEntry]
     pitch: dict[str, bytes]
     ignored: list[str]
 
@@ -174,6 +213,7 @@ def parse(content: bytes) -> Document:
         token_actors=_entries("token_actors", lists, TokenActorEntry),
         scripts=_entries("scripts", lists, ScriptEntry),
         words=_entries("words", lists, WordEntry),
+        scenes=_entries("scenes", lists, SceneEntry),
         pitch=_melodies(pitch),
         ignored=sorted(shown(key) for key in raw if key not in _NOT_OURS),
     )
@@ -241,6 +281,7 @@ def _refuse_repetitions(document: Document) -> None:
     _unique("token_actors", "pair", document.token_actors, lambda link: (link.token_id, link.actor_id))
     _unique("scripts", "id", document.scripts, lambda script: script.id)
     _unique("words", "id", document.words, lambda word: word.id)
+    _unique("scenes", "film and name", document.scenes, lambda scene: (scene.youtube_url, scene.token_name))
 
 
 def _unique(kind: str, what: str, entries: Iterable[E], key: Callable[[E], Hashable]) -> None:

@@ -4,7 +4,7 @@ Two who change the same thing come one after the other. Who says by `IfMatch` wh
 other was faster; who says nothing overwrites the fields that they name, and no others.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,19 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated, TokenCreated, TokenUpdated
 from libs.common.db import Database, Transaction
+from services.catalog import casting, import_repository, repository
 from services.catalog import edit_repository as sql
-from services.catalog import import_repository, repository
-from services.catalog.errors import ActorExists, ImportRunning, InvalidField, ScriptNotFound, TokenNotFound
+from services.catalog.errors import ActorExists, ImportRunning, ScriptNotFound, TokenNotFound
 from services.catalog.fields import MAX_ID
 from services.catalog.folding import fold
 from services.catalog.import_repository import Row
-from services.catalog.models import ACTORS, SCRIPT_VERSIONS, SCRIPTS, TOKEN_VERSIONS, TOKENS
+from services.catalog.models import SCRIPT_VERSIONS, SCRIPTS, TOKEN_VERSIONS, TOKENS
 from services.catalog.preconditions import IfMatch
 from services.catalog.repository import Actor, Script, Token
 from services.catalog.snapshots import script_fields, token_fields
+from services.catalog.timing import check_kept_words, check_times, check_words
 from services.catalog.write_schemas import ActorNew, ScriptChange, ScriptNew, TokenChange, TokenNew
-
-ROUNDING_SECONDS = 0.001  # by which words may overlap or stick out of their line: times come rounded, each by itself
 
 _WORD = ("start_time", "end_time", "word", "probability")
 
@@ -41,17 +40,17 @@ class Editor:
             await sql.lock_actors(tx.connection)
             if await sql.actor_called(tx.connection, fold(new.name)) is not None:
                 raise ActorExists
-            return Actor(await _insert_actor(tx.connection, new.name), new.name)
+            return Actor(await casting.add(tx.connection, new.name), new.name)
 
     async def create_token(self, new: TokenNew) -> Token:
         """A new scene. Its actor is who is called `actor_name`, also by an alias, or somebody new. Raises `InvalidField`."""
         row = new.model_dump(exclude={"youtube_url"})
-        _check_times(row, row)
+        check_times(row, row)
         async with self._editing() as tx:
             row["url_id"] = await sql.film(tx.connection, new.youtube_url)
             row["version"] = await repository.next_version(tx.connection, TOKEN_VERSIONS)
             token_id = await sql.insert(tx.connection, TOKENS, row)
-            await sql.link(tx.connection, token_id, await _actor(tx.connection, new.actor_name))
+            await casting.recast(tx.connection, token_id, None, new.actor_name)
             return await _publish_token(tx, token_id, TokenCreated)
 
     async def change_token(self, token_id: int, change: TokenChange, seen: IfMatch) -> Token:
@@ -65,12 +64,12 @@ class Editor:
             if (address := named.pop("youtube_url", None)) is not None:
                 named["url_id"] = await sql.film(tx.connection, address)
             changed = _different(named, stored)
-            _check_times({**stored, **changed}, named)
+            check_times({**stored, **changed}, named)
             if not changed:
                 [token] = await repository.tokens_by_id(tx.connection, [token_id])
                 return token
             if "actor_name" in changed:
-                await _link_instead(tx.connection, token_id, stored["actor_name"], changed["actor_name"])
+                await casting.recast(tx.connection, token_id, stored["actor_name"], changed["actor_name"])
             changed["version"] = await repository.next_version(tx.connection, TOKEN_VERSIONS)
             await sql.update(tx.connection, TOKENS, token_id, changed)
             return await _publish_token(tx, token_id, TokenUpdated)
@@ -82,8 +81,8 @@ class Editor:
         """
         row = new.model_dump(exclude={"words"})
         words = [word.model_dump() for word in new.words]
-        _check_times(row, row)
-        _check_words(row, words)
+        check_times(row, row)
+        check_words(row, words)
         async with self._editing() as tx:
             if not await sql.hold_token(tx.connection, new.token_id):
                 raise TokenNotFound
@@ -99,16 +98,16 @@ class Editor:
         """
         async with self._editing() as tx:
             stored = await _locked_script(tx.connection, script_id, seen)
-            named = change.model_dump(exclude_unset=True)
-            words = named.pop("words", None)
+            named = change.model_dump(exclude_unset=True, exclude={"words"})
+            words = None if change.words is None else [word.model_dump() for word in change.words]
             changed = _different(named, stored)
             wanted = {**stored, **changed}
-            _check_times(wanted, named)
+            check_times(wanted, named)
             there = await sql.words(tx.connection, script_id)
             if words is not None:
-                _check_words(wanted, words)
+                check_words(wanted, words)
             elif changed.keys() & {"start_time", "end_time"}:
-                _check_kept_words(stored, wanted, there, named)
+                check_kept_words(stored, wanted, there, named)
             if words == [{column: word[column] for column in _WORD} for word in there]:
                 words = None
             if "token_id" in changed and not await sql.hold_token(tx.connection, changed["token_id"]):
@@ -160,61 +159,9 @@ async def _publish_script(tx: Transaction, script_id: int, event: type[ScriptCre
     return script
 
 
-async def _actor(connection: AsyncConnection, name: str) -> int:
-    await sql.lock_actors(connection)
-    known = await sql.actor_known_as(connection, fold(name))
-    return known if known is not None else await _insert_actor(connection, name)
-
-
-async def _insert_actor(connection: AsyncConnection, name: str) -> int:
-    return await sql.insert(connection, ACTORS, {"name": name, "folded": fold(name)})
-
-
-async def _link_instead(connection: AsyncConnection, token_id: int, old: str, new: str) -> None:
-    before = await sql.actor_known_as(connection, fold(old))
-    now = await _actor(connection, new)
-    if before is not None and before != now:
-        await sql.unlink(connection, token_id, before)
-    await sql.link(connection, token_id, now)
-
-
 def _different(named: Mapping[str, Any], stored: Row) -> dict[str, Any]:
     return {column: value for column, value in named.items() if stored[column] != value}
 
 
 def _place(word: Mapping[str, Any]) -> tuple[object, ...]:
     return word["start_time"], word["end_time"], word["word"]
-
-
-def _check_times(row: Mapping[str, Any], named: Mapping[str, Any]) -> None:
-    """The error is at the end, unless only the beginning was named."""
-    start, end = row["start_time"], row["end_time"]
-    if end < start:
-        if "end_time" in named or "start_time" not in named:
-            raise InvalidField("end_time", f"{end:g} is before start_time {start:g}")
-        raise InvalidField("start_time", f"{start:g} is after end_time {end:g}")
-
-
-def _check_words(line: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `InvalidField` for the first word that lies outside of the line, or begins before the one before it has ended."""
-    for index, word in enumerate(words):
-        if word["end_time"] < word["start_time"]:
-            raise InvalidField(f"words.{index}.end_time", f"{word['end_time']:g} is before start_time {word['start_time']:g}")
-        if not _within(line, word):
-            where = f"{line['start_time']:g} to {line['end_time']:g} s"
-            raise InvalidField(f"words.{index}", f"is outside of the line's time, {where}")
-        if index and word["start_time"] < words[index - 1]["end_time"] - ROUNDING_SECONDS:
-            raise InvalidField(f"words.{index}.start_time", f"is before the end of the word before it, words[{index - 1}]")
-
-
-def _check_kept_words(before: Row, after: Row, words: Sequence[Row], named: Mapping[str, Any]) -> None:
-    """A line's time may not leave words behind; those that an import put outside of it stay there."""
-    for word in words:
-        if None not in (word["start_time"], word["end_time"]) and _within(before, word) and not _within(after, word):
-            field = "end_time" if "end_time" in named else "start_time"
-            raise InvalidField(field, f"the line's word {word['word']!r} would be outside of its time: send `words` as well")
-
-
-def _within(line: Mapping[str, Any], word: Mapping[str, Any]) -> bool:
-    begins_late_enough = bool(word["start_time"] >= line["start_time"] - ROUNDING_SECONDS)
-    return begins_late_enough and bool(word["end_time"] <= line["end_time"] + ROUNDING_SECONDS)

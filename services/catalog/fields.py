@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, FiniteFloat
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer: nothing has a higher id
+MAX_WORDS = 1000  # of a line: more than 5000 characters of speech can have
 MAX_SECONDS = 1_000_000  # of a film: eleven days
 MAX_VIEWS = 2**63 - 1  # PostgreSQL's bigint
 
@@ -37,6 +38,7 @@ Probability = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Views = Annotated[int, Field(ge=0, le=MAX_VIEWS)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_controls), AfterValidator(_not_blank)]
 Address = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_without_controls)]
+Note = Annotated[str, Field(max_length=5000), AfterValidator(_without_controls_but_breaks)]
 Text = Annotated[
     str, Field(min_length=1, max_length=5000), AfterValidator(_without_controls_but_breaks), AfterValidator(_not_blank)
 ]

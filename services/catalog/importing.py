@@ -1,8 +1,8 @@
 """The import of a catalogue document: all of it or nothing, and the second time nothing.
 
 Ids are kept. Entries are created or changed, never deleted; only what belongs to an entry as a whole (an actor's aliases, a
-scene's actors, a line's words) is replaced as a whole where the document speaks of it. View counts are taken over when a
-scene is new and are the catalogue's own from then on.
+scene's actors, a line's words, the lines of a scene that comes without ids) is replaced as a whole where the document speaks of
+it. View counts are taken over when a scene is new and are the catalogue's own from then on.
 
 Melodies are stored before the transaction, after everything else was checked: none of it may wait for a network. If the
 transaction fails then, objects stay that nobody refers to, or that the next try writes again.
@@ -21,12 +21,15 @@ from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated, TokenCre
 from libs.common.db import Database, Transaction, move_identity_past
 from services.catalog import import_repository as sql
 from services.catalog import repository
-from services.catalog.document import Document, WordEntry, parse
+from services.catalog.casting import recast
+from services.catalog.document import WordEntry, parse
 from services.catalog.errors import ImportRunning
 from services.catalog.folding import fold
 from services.catalog.import_repository import Row
 from services.catalog.models import ACTOR_ALIASES, ACTORS, SCRIPTS, TOKEN_ACTORS, TOKENS, URLS, WORDS
 from services.catalog.references import Resolved, resolve
+from services.catalog.removing import tell_of_script
+from services.catalog.scenes import Placed, place
 from services.catalog.snapshots import script_fields, token_fields
 from services.catalog.storage import SceneObjects
 
@@ -92,12 +95,13 @@ class Importer:
         """Import the JSON document `content`. Raises `BadDocument`, `ImportRunning`; nothing is changed then."""
         document = await asyncio.to_thread(parse, content)
         async with self._database.reading() as connection:
-            await resolve(connection, document)
+            await resolve(connection, (await place(connection, document)).document)
         melodies = await self._keep_melodies(document.pitch)
         async with self._database.transaction() as tx:
             if not await sql.try_lock(tx.connection):
                 raise ImportRunning
-            writing = _Writing(tx, document, await resolve(tx.connection, document))
+            placed = await place(tx.connection, document)
+            writing = _Writing(tx, placed, await resolve(tx.connection, placed.document))
             await writing.run()
         return Report({**writing.counts, "pitch": melodies}, document.ignored)
 
@@ -117,10 +121,11 @@ class Importer:
 class _Writing:
     """One import's transaction. Kinds come in the order in which they refer to each other."""
 
-    def __init__(self, tx: Transaction, document: Document, resolved: Resolved) -> None:
+    def __init__(self, tx: Transaction, placed: Placed, resolved: Resolved) -> None:
         self._tx = tx
         self._connection: AsyncConnection = tx.connection
-        self._document = document
+        self._placed = placed
+        self._document = placed.document
         self._resolved = resolved
         kinds = ("urls", "actors", "aliases", "tokens", "token_actors", "scripts", "words")
         self.counts = {kind: Counts() for kind in kinds}
@@ -131,9 +136,12 @@ class _Writing:
         await self._aliases()
         await self._tokens()
         await self._token_actors()
+        await self._removed_lines()
         await self._scripts()
         for table in (URLS, ACTORS, ACTOR_ALIASES, TOKENS, SCRIPTS, WORDS):
             await move_identity_past(self._connection, table)
+        for token_id, before, now in self._placed.cast:  # at last: the ids of actors that it adds follow those of the document
+            self.counts["actors"].created += await recast(self._connection, token_id, before, now)
 
     async def _urls(self) -> None:
         ids = self._resolved.urls
@@ -180,6 +188,12 @@ class _Writing:
             wanted = {_pair(row): row for token_id in token_ids for row in by_token[token_id]}
             stored = {_pair(row): row for row in await sql.rows(self._connection, TOKEN_ACTORS.c.token_id, token_ids)}
             await self._write("token_actors", TOKEN_ACTORS, compare(stored, wanted))
+
+    async def _removed_lines(self) -> None:
+        await sql.delete(self._connection, SCRIPTS, [{"id": script_id} for script_id, _ in self._placed.gone])
+        self.counts["scripts"].removed += len(self._placed.gone)
+        for script_id, token_id in self._placed.gone:
+            await tell_of_script(self._tx, script_id, token_id)
 
     async def _scripts(self) -> None:
         entries = {script.id: script for script in self._document.scripts}

@@ -36,8 +36,8 @@ async def resolve(connection: AsyncConnection, document: Document) -> Resolved:
     await _known(connection, "scripts", document.scripts, "token_id", TOKENS, token_ids)
     await _known(connection, "words", document.words, "script_id", SCRIPTS, script_ids)
     alias_ids = [alias.id for actor in document.actors for alias in actor.aliases or ()]
-    aliases = await _free_ids(connection, ACTOR_ALIASES, "aliases", alias_ids)
-    words = await _free_ids(connection, WORDS, "words", [word.id for word in document.words])
+    aliases = await free_ids(connection, ACTOR_ALIASES, "aliases", alias_ids)
+    words = await free_ids(connection, WORDS, "words", [word.id for word in document.words])
     return Resolved(urls, next_alias_id=aliases, next_word_id=words)
 
 
@@ -47,7 +47,7 @@ async def _resolve_urls(connection: AsyncConnection, document: Document) -> dict
     stored = await sql.rows(connection, URLS.c.youtube_url, addresses) + await sql.rows(connection, URLS.c.id, given)
     id_of = {row["youtube_url"]: row["id"] for row in stored}
     after = {row["id"]: row["youtube_url"] for row in stored}
-    next_id = await _free_ids(connection, URLS, "urls", [url.id for url in document.urls])
+    next_id = await free_ids(connection, URLS, "urls", [url.id for url in document.urls])
     for index, url in enumerate(document.urls):
         there = id_of.get(url.youtube_url)
         if url.id is not None and there not in (None, url.id):
@@ -104,7 +104,7 @@ async def _known(
         raise BadDocument(f"{kind}[{index}]: {column} {unknown} is not in {table.name}")
 
 
-async def _free_ids(connection: AsyncConnection, table: sa.Table, kind: str, given: Sequence[int | None]) -> int:
+async def free_ids(connection: AsyncConnection, table: sa.Table, kind: str, given: Sequence[int | None]) -> int:
     """The first of the ids for entries that carry none: above all others, so that they come last in every list."""
     highest = max([await sql.highest_id(connection, table), *(one for one in given if one is not None)])
     if highest + given.count(None) > MAX_ID:

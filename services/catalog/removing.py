@@ -34,7 +34,7 @@ class Remover:
             version = await repository.next_version(tx.connection, TOKEN_VERSIONS)
             tx.publish(TokenDeleted(token_id=token_id, version=version), subject=f"token:{token_id}")
             for script_id in script_ids:
-                await _tell_of_script(tx, script_id, token_id)
+                await tell_of_script(tx, script_id, token_id)
 
     async def remove_script(self, script_id: int, seen: IfMatch) -> None:
         """Delete a line with its words. Raises `ScriptNotFound`, `ChangedMeanwhile`, `ImportRunning`."""
@@ -47,7 +47,7 @@ class Remover:
                 raise ScriptNotFound
             seen.check(stored["version"])
             await sql.delete(tx.connection, SCRIPTS, script_id)
-            await _tell_of_script(tx, script_id, stored["token_id"])
+            await tell_of_script(tx, script_id, stored["token_id"])
 
 
 async def _without_import(connection: AsyncConnection) -> None:
@@ -55,6 +55,7 @@ async def _without_import(connection: AsyncConnection) -> None:
         raise ImportRunning
 
 
-async def _tell_of_script(tx: Transaction, script_id: int, token_id: int) -> None:
+async def tell_of_script(tx: Transaction, script_id: int, token_id: int) -> None:
+    """Let the others know that a line is gone."""
     version = await repository.next_version(tx.connection, SCRIPT_VERSIONS)
     tx.publish(ScriptDeleted(script_id=script_id, token_id=token_id, version=version), subject=f"script:{script_id}")

@@ -10,9 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
-from services.catalog.fields import Address, Id, Name, Probability, Seconds, Text, Views
-
-MAX_WORDS = 1000  # of a line: more than 5000 characters of speech can have
+from services.catalog.fields import MAX_WORDS, Address, Id, Name, Probability, Seconds, Text, Views
 
 _OBJECTS = ("s3_textgrid_url", "s3_pitch_url", "s3_bgvoice_url")
 _MAY_BE_EMPTY = frozenset({"category", "translation", "thumbnail_url", *_OBJECTS})
