@@ -6,6 +6,7 @@ from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
 from libs.common.web.auth import Admin
+from services.catalog.bookmarks import Bookmarks
 from services.catalog.editing import Editor
 from services.catalog.errors import BadDocument, DocumentTooLarge
 from services.catalog.exporting import Exporter
@@ -13,6 +14,7 @@ from services.catalog.importing import Importer
 from services.catalog.preconditions import IfMatch
 from services.catalog.removing import Remover
 from services.catalog.repository import Page
+from services.catalog.requests import VideoRequests
 from services.catalog.schemas import Limit, Skip
 from services.catalog.service import Catalogue
 
@@ -40,6 +42,16 @@ def _editor(request: Request) -> Editor:
 def _exporter(request: Request) -> Exporter:
     exporter: Exporter = request.app.state.exporter
     return exporter
+
+
+def _bookmarks(request: Request) -> Bookmarks:
+    bookmarks: Bookmarks = request.app.state.bookmarks
+    return bookmarks
+
+
+def _video_requests(request: Request) -> VideoRequests:
+    video_requests: VideoRequests = request.app.state.video_requests
+    return video_requests
 
 
 def _if_match(
@@ -71,6 +83,7 @@ def _page(skip: Skip = 0, limit: Limit = 100) -> Page:
     return Page(skip, limit)
 
 
+BookmarksDep = Annotated[Bookmarks, Depends(_bookmarks)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 EditorDep = Annotated[Editor, Depends(_editor)]
 ExporterDep = Annotated[Exporter, Depends(_exporter)]
@@ -79,3 +92,4 @@ ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]
 PageDep = Annotated[Page, Depends(_page)]
 RemoverDep = Annotated[Remover, Depends(_remover)]
+VideoRequestsDep = Annotated[VideoRequests, Depends(_video_requests)]

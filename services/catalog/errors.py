@@ -6,12 +6,18 @@ YouSyncError
 ├── ActorExists                                    somebody has this name
 ├── InvalidField         what is to be written cannot be; names the field
 ├── ChangedMeanwhile     it is not any more as the caller has seen it
+├── AlreadyBookmarked    the caller has this bookmark
+├── RequestNotFound      there is no such video request, or it is somebody else's
+├── AlreadyUnderReview   a person's second request at a time
+├── UnknownStatus        no word for what may become of a request
+├── NotReviewer          only administrators decide about requests
+├── NotRejected          a request that may not be deleted
 ├── BadDocument          an import document says something that cannot be; names the entry
 ├── DocumentTooLarge     it has more bytes than are accepted
 └── ImportRunning        somebody else imports at this moment
 """
 
-from libs.common.errors import Kind, YouSyncError
+from libs.common.errors import Forbidden, Kind, YouSyncError
 
 
 class NotFound(YouSyncError):
@@ -85,6 +91,62 @@ class ChangedMeanwhile(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("it was changed meanwhile: read it again, then send the change with its new ETag")
+
+
+class AlreadyBookmarked(YouSyncError):
+    """The caller has bookmarked this scene before."""
+
+    kind = Kind.CONFLICT
+    code = "already_bookmarked"
+
+    def __init__(self) -> None:
+        super().__init__("Already bookmarked - Detected by explicit check")
+
+
+class RequestNotFound(NotFound):
+    """There is no such video request, or none of the caller's."""
+
+    code = "request_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("요청을 찾을 수 없습니다.")
+
+
+class AlreadyUnderReview(YouSyncError):
+    """Another request of the same person is under review."""
+
+    kind = Kind.INVALID
+    code = "already_under_review"
+
+    def __init__(self) -> None:
+        super().__init__("이미 심사중인 요청이 있습니다.")
+
+
+class UnknownStatus(YouSyncError):
+    """A request cannot have this status."""
+
+    kind = Kind.INVALID
+    code = "unknown_status"
+
+    def __init__(self) -> None:
+        super().__init__("상태는 심사중, 승인됨, 거절됨 중 하나여야 합니다.")
+
+
+class NotReviewer(Forbidden):
+    """Only administrators decide about requests."""
+
+    def __init__(self) -> None:
+        super().__init__("관리자만 상태 변경 가능")
+
+
+class NotRejected(YouSyncError):
+    """Only a request that was rejected can be deleted."""
+
+    kind = Kind.INVALID
+    code = "not_rejected"
+
+    def __init__(self) -> None:
+        super().__init__("거절된 요청만 삭제할 수 있습니다.")
 
 
 class BadDocument(YouSyncError):

@@ -10,9 +10,13 @@ from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
+from libs.common.people import People
 from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
+from libs.common.web.internal import service_client
+from services.catalog import bookmarks_endpoints, requests_endpoints
+from services.catalog.bookmarks import Bookmarks
 from services.catalog.editing import Editor
 from services.catalog.endpoints import (
     actors_router,
@@ -26,6 +30,7 @@ from services.catalog.endpoints import (
 from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
 from services.catalog.removing import Remover
+from services.catalog.requests import VideoRequests
 from services.catalog.service import Catalogue
 from services.catalog.settings import CatalogSettings
 from services.catalog.storage import SceneObjects
@@ -39,6 +44,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
     objects = SceneObjects(storage)
+    people = People(service_client(settings.auth_url, settings.service_key))
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
     relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)
@@ -52,6 +58,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
             yield
         if owns_bus:
             await bus.close()
+        await people.close()
         await storage.close()
         await database.close()
 
@@ -67,7 +74,10 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
             duet_router,
             import_router,
             write_router,
+            bookmarks_endpoints.router,
+            requests_endpoints.router,
             internal_router,
+            bookmarks_endpoints.internal_router,
         ],
         lifespan=lifespan,
         # Not the broker: the catalogue is read without it, events wait in the outbox.
@@ -78,5 +88,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     app.state.exporter = Exporter(database, objects)
     app.state.editor = Editor(database)
     app.state.remover = Remover(database)
+    app.state.bookmarks = Bookmarks(database)
+    app.state.video_requests = VideoRequests(database, people)
     app.state.verifier = verifier_for(settings)
     return app

@@ -27,10 +27,11 @@ Import = Callable[..., Awaitable[httpx.Response]]
 KEY = OKPKey.generate_key("Ed25519", auto_kid=True)
 
 
-def bearer(*, admin: bool = False) -> dict[str, str]:
+def bearer(user_id: int = 1, *, admin: bool = False) -> dict[str, str]:
     """The headers of somebody whom auth signed in."""
     now = int(time.time())
-    claims = {"iss": "yousync", "aud": AUDIENCE, "sub": "1", "email": "a@b", "admin": admin, "iat": now, "exp": now + 60}
+    who = {"sub": str(user_id), "email": "a@b", "admin": admin}
+    claims = {"iss": "yousync", "aud": AUDIENCE, **who, "iat": now, "exp": now + 60}
     return {"Authorization": f"Bearer {jwt.encode({'alg': 'Ed25519', 'kid': KEY.kid}, claims, KEY, algorithms=['Ed25519'])}"}
 
 
