@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, FiniteFloat
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer: nothing has a higher id
+MAX_WORDS = 1000  # of a line: more than 5000 characters of speech can have
 MAX_SECONDS = 1_000_000  # of a film: eleven days
 MAX_VIEWS = 2**63 - 1  # PostgreSQL's bigint
 
