@@ -1,5 +1,5 @@
-"""A stand-in for an analysis server of the old platform: reads the two forms as strictly as those servers do, and behaves as
-a test wants it to.
+"""A stand-in for an analysis server of the old platform, and for a preprocessor of films: reads the two forms and the JSON as
+strictly as those servers do, and behaves as a test wants it to.
 
     async with AnalysisServer() as server:
         server.plan(status(500), scores())      # the first job fails, all others are scored
@@ -24,13 +24,14 @@ import aiohttp
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-LINE_PATH, TOKEN_PATH = "/analyze-script", "/analyze-token"
+LINE_PATH, TOKEN_PATH, FILM_PATH = "/analyze-script", "/analyze-token", "/preprocess"
 MAX_FORM_BYTES: Final = 8 * 1024 * 1024
 
 S3_URL = r"^s3://[a-z0-9][a-z0-9.-]+/.+$"
 S3_URL_OR_NOTHING = rf"{S3_URL}|^$"
 WEBHOOK = r"^https?://[^?]+/webhook/analysis-complete/?\?job_id=[0-9a-f-]{32,36}(&.*)?$"
 WEBHOOK_OR_NOTHING = rf"{WEBHOOK}|^$"
+FILM_WEBHOOK = r"^https?://[^?]+/api/youtube/webhook/process-complete\?job_id=[0-9a-f-]{36}(&.*)?$"
 
 
 class _Strict(BaseModel):
@@ -72,7 +73,17 @@ class TokenJob(_Strict):
     s3_pitch_url: str = Field(pattern=S3_URL_OR_NOTHING)
 
 
-Job: TypeAlias = LineJob | TokenJob
+class FilmJob(_Strict):
+    """The JSON document that asks for the scenes of a film."""
+
+    youtube_url: str = Field(pattern=r"^https://www\.youtube\.com/watch\?v=[A-Za-z0-9_-]{11}$")
+    movie_name: str = Field(min_length=1)
+    actor_name: str = Field(min_length=1)
+    job_id: str
+    webhook_url: str = Field(pattern=FILM_WEBHOOK)
+
+
+Job: TypeAlias = LineJob | TokenJob | FilmJob
 
 
 @dataclass
@@ -89,7 +100,9 @@ class Asked:
         return dict(parse_qsl(urlsplit(self.job.webhook_url).query)).get("job_id", "")
 
     def result(self) -> dict[str, Any]:
-        """Scores of every word; `answered_at` is when they were made, in seconds since the epoch."""
+        """Scores of every word, or two scenes of a film; `answered_at` is when they were made, in seconds since the epoch."""
+        if isinstance(self.job, FilmJob):
+            return {"token_ids": [1, 2], "status": "completed", "message": "done"}
         words = self.job.script.words if isinstance(self.job, LineJob) else []
         analysis = [{"id": word.id, "word": word.word, "word_score": 0.9, "text_status": "pass"} for word in words]
         return {
@@ -102,8 +115,8 @@ class Asked:
     async def call_back(self) -> None:
         """Report the result to the webhook, once, as those servers do, and note how that went."""
         report = self.result()
-        del report["scores"]
-        body = report if isinstance(self.job, LineJob) else {"task_id": None, "analysis_results": report}
+        report.pop("scores", None)
+        body = {"task_id": None, "analysis_results": report} if isinstance(self.job, TokenJob) else report
         async with self.server.client.post(self.job.webhook_url, json=body) as answer:
             await self.server.note(self.job_id, answer.status)
 
@@ -219,6 +232,11 @@ class AnalysisServer:
         """Where jobs of whole scenes are posted."""
         return f"http://127.0.0.1:{self.port}{TOKEN_PATH}"
 
+    @property
+    def film_url(self) -> str:
+        """Where films are posted."""
+        return f"http://127.0.0.1:{self.port}{FILM_PATH}"
+
     def plan(self, *behaviours: Behaviour) -> None:
         """One for each job from now on; the last one also for all that follow."""
         self._behaviours = deque(behaviours)
@@ -256,6 +274,7 @@ class AnalysisServer:
         app = web.Application(client_max_size=MAX_FORM_BYTES)
         app.router.add_post(LINE_PATH, self._endpoint(_read_line))
         app.router.add_post(TOKEN_PATH, self._endpoint(_read_token))
+        app.router.add_post(FILM_PATH, self._endpoint(_read_film))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -279,10 +298,12 @@ class AnalysisServer:
     ) -> None:
         await self.stop()
 
-    def _endpoint(self, read: Callable[[dict[str, str]], Job]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _endpoint(
+        self, read: Callable[[web.Request], Awaitable[Job]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def endpoint(request: web.Request) -> web.StreamResponse:
             try:
-                job = read(await _fields(request))
+                job = await read(request)
             except (ValueError, ValidationError) as error:
                 self.faults.append(str(error))
                 return web.json_response({"detail": str(error)}, status=422)
@@ -307,14 +328,21 @@ async def _fields(request: web.Request) -> dict[str, str]:
     return fields
 
 
-def _read_line(fields: dict[str, str]) -> Job:
+async def _read_line(request: web.Request) -> Job:
+    fields = await _fields(request)
     if fields.keys() != {"request_data"}:
         raise ValueError(f"one field request_data was expected, not {sorted(fields)}")
     return LineJob.model_validate(json.loads(fields["request_data"]))
 
 
-def _read_token(fields: dict[str, str]) -> Job:
-    return TokenJob.model_validate(fields)
+async def _read_token(request: web.Request) -> Job:
+    return TokenJob.model_validate(await _fields(request))
+
+
+async def _read_film(request: web.Request) -> Job:
+    if request.content_type != "application/json":
+        raise ValueError(f"JSON was expected, not {request.content_type!r}")
+    return FilmJob.model_validate_json(await request.read())
 
 
 async def _serve(port: int, reports: Literal["answer", "webhook"], after: float) -> None:

@@ -1,8 +1,7 @@
-"""An analysis server that speaks HTTP, as the bridge sees it: one POST, and what its answer means."""
+"""A server that speaks HTTP, as a bridge sees it: one POST, and what its answer means."""
 
 import asyncio
 import json
-from collections.abc import Mapping
 from email.message import Message as MimeHeaders
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,7 +9,6 @@ from typing import Any, Final
 import httpx
 
 from services.analysis.errors import ServerBusy, ServerFailed, ServerSilent, ServerUnreachable, TakeRefused
-from services.analysis.forms import MEDIA_TYPE, encoded
 
 # uvicorn, which such servers commonly run on, closes idle connections after 5 s; who comes later meets a closed door.
 KEEP_IDLE_SECONDS: Final = 3.0
@@ -29,9 +27,18 @@ MISPLACED: Final = {
 
 
 class HttpServer:
-    """Of one kind of jobs, at `url`. Times are seconds, `max_bytes` is the size of an answer."""
+    """Of one kind of jobs, at `url`, which reads `media_type`. Times are seconds, `max_bytes` is the size of an answer."""
 
-    def __init__(self, url: str, *, connections: int, connect_seconds: float, answer_seconds: float, max_bytes: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        media_type: str,
+        connections: int,
+        connect_seconds: float,
+        answer_seconds: float,
+        max_bytes: int,
+    ) -> None:
         self._url = httpx.URL(url)
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
@@ -40,7 +47,7 @@ class HttpServer:
             timeout=httpx.Timeout(None, connect=connect_seconds),  # the whole answer has a limit of its own
             limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_IDLE_SECONDS),
             # Compressed answers would have to be unpacked before their size is known.
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": MEDIA_TYPE},
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": media_type},
             follow_redirects=False,
             trust_env=False,
         )
@@ -61,8 +68,8 @@ class HttpServer:
             return False
         return True
 
-    async def ask(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """The answer to the POST of `form`; empty when it took the job and said nothing that we could read.
+    async def ask(self, content: bytes) -> dict[str, Any]:
+        """The answer to the POST of `content`; empty when it took the job and said nothing that we could read.
 
         Raises TakeRefused, ServerUnreachable, ServerFailed, ServerBusy, and ServerSilent when no answer came in time: then
         it may have taken the job.
@@ -70,7 +77,7 @@ class HttpServer:
         try:
             async with (
                 asyncio.timeout(self._answer_seconds),
-                self._client.stream("POST", self._url, content=encoded(form)) as answer,
+                self._client.stream("POST", self._url, content=content) as answer,
             ):
                 _judge(answer)
                 return _read(answer, await self._body(answer))

@@ -1,5 +1,6 @@
 """Composition root of the reference analysis server and of the bridge; over HTTP both serve only health and metrics."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -11,14 +12,16 @@ from libs.common.background import background
 from libs.common.bus.base import Bus, BusUnavailable
 from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
+from libs.common.contracts.audio import AnalysisRequested
 from libs.common.web.app import create_app
 from services.analysis.bridge import Bridge
 from services.analysis.fetch import Recordings
+from services.analysis.film_bridge import FilmBridge
 from services.analysis.metrics import SERVICE
 from services.analysis.pool import ScoringPool
 from services.analysis.reference import Reference
 from services.analysis.settings import AnalysisSettings
-from services.analysis.worker import Analyst, Worker
+from services.analysis.worker import Analyst, AnyOrder, Worker
 
 
 def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
@@ -26,25 +29,24 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
     analyst = _analyst(settings)
-    worker = Worker(
-        bus,
-        analyst,
-        name=f"{socket.gethostname()}:{os.getpid()}",
-        progress_seconds=settings.progress_seconds,
-        shutdown_seconds=settings.shutdown_seconds,
-    )
+    films = None if settings.preprocessor_http_url is None else FilmBridge(str(settings.preprocessor_http_url), settings)
 
     async def work() -> None:
         await analyst.start()
         if owns_bus:
             await bus.start()
-        await worker.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_worker(bus, analyst, settings).run())
+            if films is not None:
+                group.create_task(_worker(bus, films, settings).run())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with background(work(), watch_depths(bus, SERVICE)):
             yield
         await analyst.close()
+        if films is not None:
+            await films.close()
         if owns_bus:
             await bus.close()
 
@@ -58,11 +60,21 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
         title="YouSync analysis",
         routers=[],
         lifespan=lifespan,
-        checks={**analyst.checks, "bus": check_bus},
+        checks={**analyst.checks, **(films.checks if films is not None else {}), "bus": check_bus},
     )
 
 
-def _analyst(settings: AnalysisSettings) -> Analyst:
+def _worker(bus: Bus, analyst: Analyst[AnyOrder], settings: AnalysisSettings) -> Worker[AnyOrder]:
+    return Worker(
+        bus,
+        analyst,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        progress_seconds=settings.progress_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+
+
+def _analyst(settings: AnalysisSettings) -> Analyst[AnalysisRequested]:
     if settings.mode == "http":
         return Bridge(settings)
     recordings = Recordings(max_bytes=settings.max_recording_bytes, timeout=settings.fetch_timeout)

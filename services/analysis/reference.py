@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from libs.common.bus.topology import WORK
 from libs.common.contracts.audio import AnalysisRequested
 from libs.common.web.health import Check
 from services.analysis.errors import AudioError, ScoringUnavailable
@@ -55,6 +56,9 @@ class Fetcher(Protocol):
 class Reference:
     """An `Analyst` with a scorer of its own."""
 
+    orders = AnalysisRequested
+    queues = tuple(WORK.values())
+
     def __init__(self, scorer: Scorer, recordings: Fetcher) -> None:
         self._scorer = scorer
         self._recordings = recordings
@@ -78,6 +82,9 @@ class Reference:
 
     def obstacle(self, request: AnalysisRequested) -> None:
         """Nothing that a job would have to wait for outside."""
+
+    def entrusted(self, request: AnalysisRequested) -> bool:
+        return False  # nobody else has the recording's scores
 
     async def analyse(self, request: AnalysisRequested, progress: Callable[[int, str], None]) -> dict[str, Any]:
         """`{"status": "success", "result": AnalysisResult}`."""

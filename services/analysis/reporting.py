@@ -11,11 +11,11 @@ from libs.common.contracts.audio import (
     AnalysisReportFailed,
     AnalysisReportProgressed,
     AnalysisReportStarted,
-    AnalysisRequested,
 )
 from libs.common.contracts.notifier import job_channel
 from libs.common.telemetry import child_traceparent, current
 from services.analysis import texts
+from services.analysis.orders import Order
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ LAST_WORD_SECONDS: Final = 1.0
 class Reporter:
     """Reports under the lease of `request`. `pause` is the least time between two reports of progress, in seconds."""
 
-    def __init__(self, bus: Bus, request: AnalysisRequested, *, worker: str, pause: float) -> None:
+    def __init__(self, bus: Bus, request: Order, *, worker: str, pause: float) -> None:
         self._bus = bus
         self._request = request
         self._worker = worker
@@ -85,7 +85,8 @@ class Reporter:
         """This worker stops: somebody else may have the job at once. If nobody hears, the lease runs out instead."""
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS):
-                await self._publish(self.failed("worker_stopping", texts.FAILURE, temporary=True))
+                message = texts.failure(self._request, "worker_stopping")
+                await self._publish(self.failed("worker_stopping", message, temporary=True))
         except (BusUnavailable, Unroutable, TimeoutError):
             log.warning("a job could not be given back, its lease has to run out")
 

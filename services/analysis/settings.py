@@ -41,12 +41,21 @@ class AnalysisSettings(BusSettings):
     script_http_url: AnyHttpUrl | None = Field(None, validation_alias="SCRIPT_ANALYSIS_HTTP_URL")
     # jobs that both servers have at a time: what they can do at once, beyond that they only get slower
     http_concurrency: int = Field(8, ge=1, le=1000)
-    connect_seconds: float = Field(5.0, gt=0)
     # for an answer; as long as the old platform waited for scenes and for lines
     answer_seconds: float = Field(70.0, gt=0)
     script_answer_seconds: float = Field(30.0, gt=0)
     # from the POST to the webhook, the answer's time included; three attempts fit into a job's ten minutes
     webhook_seconds: float = Field(180.0, gt=0)
+    # --- whenever there is one ---
+    # what makes scenes of films
+    preprocessor_http_url: AnyHttpUrl | None = Field(None, validation_alias="YOUTUBE_PREPROCESSOR_HTTP_URL")
+    # films that it has at a time; each keeps it busy for minutes
+    preprocessor_concurrency: int = Field(2, ge=1, le=100)
+    # for an answer, which says that it took the film; what it made it posts to the webhook, until the job's deadline
+    preprocessor_answer_seconds: float = Field(70.0, gt=0)
+
+    # --- of all servers over HTTP ---
+    connect_seconds: float = Field(5.0, gt=0)
     # bytes of an answer; above what `audio` stores, so that its limit is the one that people meet
     max_answer_bytes: int = Field(4 * 1024 * 1024, ge=1)
     # failures in a row that make a server count as down; one that takes no connection is down at once

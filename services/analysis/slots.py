@@ -6,8 +6,9 @@ from typing import Final
 
 from libs.common.contracts.audio import Priority
 
-WEIGHTS: Final = {Priority.HIGH: 8, Priority.NORMAL: 3, Priority.LOW: 1}
-"""Share of the freed slots while all three wait: somebody watches the first, nobody the last, and none waits for ever."""
+WEIGHTS: Final = {Priority.HIGH: 8, Priority.NORMAL: 3, Priority.LOW: 1, Priority.FILM: 1}
+"""Share of the freed slots while all wait: somebody watches the first, nobody the last, and none waits for ever. Films come
+to workers that have nothing else."""
 
 
 class Slots:

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from libs.common.contracts.audio import PreprocessRequested
 from services.analysis.errors import AudioTooLarge, RecordingGone, TakeRefused
+from services.analysis.orders import Order
 
 STEPS: Final = {
     "decode": "녹음 읽기",
@@ -20,3 +22,9 @@ FAILURES: Final = {
 }
 """By error code."""
 FAILURE: Final = "분석하지 못했습니다. 잠시 후 다시 시도해 주세요."
+FILM_FAILURE: Final = "영상을 처리하지 못했습니다. 잠시 후 다시 시도해 주세요."
+
+
+def failure(order: Order, code: str) -> str:
+    """What is said of a job that failed for the reason `code`."""
+    return FILM_FAILURE if isinstance(order, PreprocessRequested) else FAILURES.get(code, FAILURE)

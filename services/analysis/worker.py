@@ -6,22 +6,23 @@ somebody works on it. A worker that dies loses its leases, and the job's owner g
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from libs.common.background import background
 from libs.common.bus.base import Bus, Message
 from libs.common.bus.router import Router
-from libs.common.bus.topology import WORK, Queue
-from libs.common.contracts.audio import AnalysisReport, AnalysisReportCompleted, AnalysisRequested
+from libs.common.bus.topology import Queue
+from libs.common.contracts.audio import AnalysisReport, AnalysisReportCompleted
 from libs.common.errors import YouSyncError
 from libs.common.telemetry import log_context
 from libs.common.web.health import Check
 from services.analysis import texts
 from services.analysis.metrics import OUTCOMES, RUNNING, SECONDS, SERVICE
+from services.analysis.orders import Order, priority_of
 from services.analysis.reporting import Reporter
 from services.analysis.slots import Slots
 from services.analysis.stops import Stops
@@ -32,6 +33,9 @@ CLAIM_SECONDS: Final = 0.5
 """At the end: for claims that are being published. One that waits for a slot goes back to its queue."""
 
 
+AnyOrder = TypeVar("AnyOrder", bound=Order)
+
+
 class Obstacle(Protocol):
     """Why no job of some kind can be begun for now."""
 
@@ -39,8 +43,16 @@ class Obstacle(Protocol):
         """Returns when it is worth another look."""
 
 
-class Analyst(Protocol):
-    """What does the work: `reference.Reference`, `bridge.Bridge`."""
+class Analyst(Protocol[AnyOrder]):
+    """What does the work: `reference.Reference`, `bridge.Bridge`, of films `film_bridge.FilmBridge`."""
+
+    @property
+    def orders(self) -> type[AnyOrder]:
+        """What it is asked."""
+
+    @property
+    def queues(self) -> Collection[Queue]:
+        """Where that comes from."""
 
     @property
     def size(self) -> int:
@@ -56,24 +68,27 @@ class Analyst(Protocol):
     async def close(self) -> None:
         """Let go of everything."""
 
-    def obstacle(self, request: AnalysisRequested) -> Obstacle | None:
+    def obstacle(self, request: AnyOrder) -> Obstacle | None:
         """What stands against beginning this job now; it then stays in its queue, where another worker can take it."""
 
-    async def analyse(self, request: AnalysisRequested, progress: Callable[[int, str], None]) -> dict[str, Any]:
+    async def analyse(self, request: AnyOrder, progress: Callable[[int, str], None]) -> dict[str, Any]:
         """The result as it is stored. `progress` takes 0..100 and the name of the step.
 
         A YouSyncError that is not retryable ends the job, any other exception is a temporary failure. Cancelled when nobody
-        wants the result any more.
+        wants the result any more, and when this worker stops.
         """
 
+    def entrusted(self, request: AnyOrder) -> bool:
+        """Of one that was cancelled: whether somebody else works on it and will report, so that nobody else may be asked."""
 
-class Worker:
+
+class Worker(Generic[AnyOrder]):
     """One consumer per work queue, `analyst.size` jobs at a time. Times are seconds."""
 
     def __init__(
         self,
         bus: Bus,
-        analyst: Analyst,
+        analyst: Analyst[AnyOrder],
         *,
         name: str,
         progress_seconds: float,
@@ -95,7 +110,7 @@ class Worker:
         await self._stops.start()
         try:
             async with asyncio.TaskGroup() as group:
-                for queue in WORK.values():
+                for queue in self._analyst.queues:
                     group.create_task(self._serve(queue))
         finally:
             await self._stop()
@@ -110,7 +125,7 @@ class Worker:
         """Claim what comes, until there is a job that cannot be begun: it goes back."""
         met: asyncio.Future[Obstacle] = asyncio.get_running_loop().create_future()
         router = Router()
-        router.on(AnalysisRequested, partial(self._claim, met))
+        router.on(self._analyst.orders, partial(self._claim, met))
         # One message of each queue in hand at most: the others stay where another worker can take them.
         subscription = await self._bus.consume(queue, router, concurrency=1)
         patience = CLAIM_SECONDS
@@ -121,11 +136,11 @@ class Worker:
         finally:
             await subscription.drain(patience)
 
-    async def _claim(self, met: "asyncio.Future[Obstacle]", request: AnalysisRequested, _: Message) -> None:
+    async def _claim(self, met: "asyncio.Future[Obstacle]", request: AnyOrder, _: Message) -> None:
         """Wait for a slot, claim the job, begin it in a task of its own."""
         if request.lease in self._running:
             return  # delivered twice
-        await self._slots.take(request.priority)
+        await self._slots.take(priority_of(request))
         begun = False
         try:
             if datetime.now(UTC) >= min(request.claim_before, request.deadline):
@@ -142,7 +157,7 @@ class Worker:
             met.set_result(obstacle)
             await asyncio.Event().wait()  # the drain ends this and gives the message back
 
-    async def _begin(self, request: AnalysisRequested) -> None:
+    async def _begin(self, request: AnyOrder) -> None:
         reporter = Reporter(self._bus, request, worker=self._name, pause=self._progress_seconds)
         try:
             await asyncio.gather(self._stops.listen(request.lease), reporter.started())
@@ -153,7 +168,7 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, request: AnalysisRequested, reporter: Reporter) -> None:
+    async def _work(self, request: AnyOrder, reporter: Reporter) -> None:
         began = perf_counter()
         task = asyncio.current_task()
         assert task is not None
@@ -170,32 +185,35 @@ class Worker:
                 SECONDS.labels(SERVICE).observe(perf_counter() - began)
                 await reporter.finish(report)
             except asyncio.CancelledError:
-                await self._ended_early(request.lease, reporter)
+                await self._ended_early(request, reporter)
                 raise
             finally:
                 del self._running[request.lease]
                 await self._forget(request.lease)
 
-    async def _ended_early(self, lease: str, reporter: Reporter) -> None:
-        if lease in self._dropped:
+    async def _ended_early(self, request: AnyOrder, reporter: Reporter) -> None:
+        entrusted = self._analyst.entrusted(request)
+        if request.lease in self._dropped:
             log.info("nobody wants this job's result any more")
             OUTCOMES.labels(SERVICE, "dropped").inc()
+        elif entrusted:
+            log.info("this job goes on without this worker")
+            OUTCOMES.labels(SERVICE, "entrusted").inc()
         else:
             OUTCOMES.labels(SERVICE, "given_back").inc()
             await reporter.give_back()
 
-    async def _outcome(self, request: AnalysisRequested, reporter: Reporter) -> AnalysisReport:
+    async def _outcome(self, request: AnyOrder, reporter: Reporter) -> AnalysisReport:
         try:
             result = await self._analyst.analyse(request, reporter.progress)
         except YouSyncError as error:
             log.info("the analysis failed", extra={"reason": error.code, "detail": error.detail})
             OUTCOMES.labels(SERVICE, error.code).inc()
-            message = texts.FAILURES.get(error.code, texts.FAILURE)
-            return reporter.failed(error.code, message, temporary=error.retryable)
+            return reporter.failed(error.code, texts.failure(request, error.code), temporary=error.retryable)
         except Exception:
             log.exception("the analysis failed unexpectedly")
             OUTCOMES.labels(SERVICE, "internal").inc()
-            return reporter.failed("internal", texts.FAILURE, temporary=True)
+            return reporter.failed("internal", texts.failure(request, "internal"), temporary=True)
         OUTCOMES.labels(SERVICE, "completed").inc()
         return AnalysisReportCompleted(job_id=request.job_id, lease=request.lease, worker=self._name, result=result)
 

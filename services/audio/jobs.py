@@ -148,6 +148,13 @@ class Rules:
     # until attempt 2, 3..; the last one holds for all later ones
     retry_seconds: tuple[float, ...] = (0.0, 15.0)
 
+    def lease_until(self, job: "Job", now: datetime) -> datetime:
+        """Until when whoever has the job now must be heard of.
+
+        A film is nobody else's once a preprocessor has it: asked again, one that is only silent would make the scenes twice.
+        """
+        return job.deadline if job.kind is JobKind.FILM else now + timedelta(seconds=self.lease_seconds)
+
     def retry_at(self, now: datetime, attempt: int) -> datetime:
         """When the attempt after `attempt` is due."""
         return now + timedelta(seconds=self.retry_seconds[min(attempt, len(self.retry_seconds)) - 1])
@@ -287,14 +294,14 @@ def _run(job: Job, worker: str | None, now: datetime, rules: Rules) -> Job:
         state=State.RUNNING,
         worker=worker,
         started_at=now,
-        lease_expires_at=now + timedelta(seconds=rules.lease_seconds),
+        lease_expires_at=rules.lease_until(job, now),
         message=texts.STEPS[job.kind].running,
     )
 
 
 def _progress(job: Job, report: Progressed, now: datetime, rules: Rules) -> Job:
     """A report that shows nothing new still proves life: the lease grows, and nobody is told."""
-    expires = now + timedelta(seconds=rules.lease_seconds)
+    expires = rules.lease_until(job, now)
     progress = texts.progress_while_running(job.kind, report.percent)
     if job.state is State.RUNNING and progress <= job.progress:
         return _changed(job, now, lease_expires_at=expires)

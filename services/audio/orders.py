@@ -79,7 +79,7 @@ class Orders:
             job_id=job.id,
             attempt=job.attempt,
             lease=job.lease,
-            lease_seconds=self._lease_seconds,
+            lease_seconds=(job.deadline - job.updated_at).total_seconds(),
             claim_before=job.lease_expires_at,
             deadline=job.deadline,
             youtube_url=film.youtube_url,

@@ -16,7 +16,7 @@ from libs.common.contracts.base import event_type
 from libs.common.contracts.catalog import Word
 from libs.common.contracts.notifier import stop_frame
 from libs.common.frames import send
-from services.analysis.worker import Analyst, Worker
+from services.analysis.worker import Analyst, AnyOrder, Worker
 
 R = TypeVar("R", bound=AnalysisReport)
 
@@ -90,7 +90,7 @@ def work(priority: Priority = Priority.HIGH, **changes: Any) -> AnalysisRequeste
 
 
 @asynccontextmanager
-async def employed(analyst: Analyst, *, shutdown_seconds: float = 0.1) -> AsyncIterator[Desk]:
+async def employed(analyst: Analyst[AnyOrder], *, shutdown_seconds: float = 0.1) -> AsyncIterator[Desk]:
     """A running worker with this analyst; leaving the block stops it."""
     bus = MemoryBus(retry_ladder=(0.05,))
     await bus.start()

@@ -207,7 +207,7 @@ async def test_a_job_that_the_server_refuses_is_not_tried_again() -> None:
 
 
 async def test_a_busy_server_is_asked_again_and_that_costs_the_job_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.analysis.bridge.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("services.analysis.peer.BUSY_SECONDS", 0.01)
     async with AnalysisServer() as server, bridging(server) as (desk, _, webhooks):
         server.plan(status(429), status(429), status(503, Retry_After="0"), scores())
         desk.give(webhooks.job())

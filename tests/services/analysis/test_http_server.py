@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.contracts.audio import Priority
 from services.analysis.errors import ServerBusy, ServerFailed, ServerSilent, ServerUnreachable, TakeRefused
-from services.analysis.forms import form_of
+from services.analysis.forms import MEDIA_TYPE, encoded, form_of
 from services.analysis.http_server import HttpServer
 from tests.analysis_server import AnalysisServer, Behaviour, accepted, break_off, garbage, hang, scores, status
 from tests.services.analysis.desk import work
@@ -18,8 +18,8 @@ MAX_BYTES = 4096
 
 @asynccontextmanager
 async def asking(url: str, **changes: Any) -> AsyncIterator[HttpServer]:
-    options = {"connections": 4, "connect_seconds": 1.0, "answer_seconds": 5.0, "max_bytes": MAX_BYTES}
-    server = HttpServer(url, **{**options, **changes})
+    limits = {"connections": 4, "connect_seconds": 1.0, "answer_seconds": 5.0, "max_bytes": MAX_BYTES}
+    server = HttpServer(url, media_type=MEDIA_TYPE, **{**limits, **changes})
     try:
         yield server
     finally:
@@ -27,7 +27,7 @@ async def asking(url: str, **changes: Any) -> AsyncIterator[HttpServer]:
 
 
 async def answer_to(behaviour: Behaviour, **changes: Any) -> dict[str, Any]:
-    form = form_of(work(Priority.HIGH, audio_uri="s3://yousync/take.wav"))
+    form = encoded(form_of(work(Priority.HIGH, audio_uri="s3://yousync/take.wav")))
     async with AnalysisServer() as server, asking(server.line_url, **changes) as client:
         server.plan(behaviour)
         try:
@@ -111,7 +111,7 @@ async def test_nobody_at_home() -> None:
     async with asking(server.line_url) as client:
         assert not await client.reachable()
         with pytest.raises(ServerUnreachable):
-            await client.ask({"request_data": "{}"})
+            await client.ask(b"request_data=%7B%7D")
 
 
 async def test_somebody_at_home() -> None:
@@ -121,10 +121,12 @@ async def test_somebody_at_home() -> None:
 
 
 async def test_a_server_that_was_started_again_is_asked_over_a_new_connection() -> None:
-    form = form_of(work(Priority.HIGH, audio_uri="s3://yousync/take.wav"))
+    form = encoded(form_of(work(Priority.HIGH, audio_uri="s3://yousync/take.wav")))
     server = AnalysisServer()
     async with server:
-        client = HttpServer(server.line_url, connections=1, connect_seconds=1, answer_seconds=5, max_bytes=MAX_BYTES)
+        client = HttpServer(
+            server.line_url, media_type=MEDIA_TYPE, connections=1, connect_seconds=1, answer_seconds=5, max_bytes=MAX_BYTES
+        )
         await client.ask(form)
     async with server:
         assert "scores" in await client.ask(form)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from libs.common.bus.base import BusUnavailable, Message
+from libs.common.bus.topology import WORK
 from libs.common.contracts.audio import (
     AnalysisReportCompleted,
     AnalysisReportFailed,
@@ -147,7 +148,7 @@ async def test_as_many_jobs_run_as_the_pool_has_processes() -> None:
         await desk.until(AnalysisReportCompleted, 5)
 
 
-@pytest.mark.parametrize("priority", Priority)
+@pytest.mark.parametrize("priority", [Priority(name) for name in WORK])
 async def test_every_queue_is_served(priority: Priority) -> None:
     async with working(Pool()) as desk:
         desk.give(work(priority))
