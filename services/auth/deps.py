@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from services.auth.keys import SigningKeys
 from services.auth.service import Accounts
+from services.auth.signing_in import GoogleSignIn
 
 
 def _accounts(request: Request) -> Accounts:
@@ -18,5 +19,11 @@ def _keys(request: Request) -> SigningKeys:
     return keys
 
 
+def _google_sign_in(request: Request) -> GoogleSignIn:
+    sign_in: GoogleSignIn = request.app.state.google_sign_in
+    return sign_in
+
+
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
+GoogleSignInDep = Annotated[GoogleSignIn, Depends(_google_sign_in)]
 KeysDep = Annotated[SigningKeys, Depends(_keys)]

@@ -13,9 +13,12 @@ from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
 from services.auth.endpoints import development_router, internal_router, keys_router, router
+from services.auth.google_endpoints import router as google_router
 from services.auth.keys import SigningKeys
+from services.auth.provider import Provider
 from services.auth.service import AccessTokens, Accounts
 from services.auth.settings import AuthSettings
+from services.auth.signing_in import GoogleSignIn
 
 SERVICE = "auth"
 
@@ -30,6 +33,12 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     tokens = AccessTokens(
         keys, issuer=settings.token_issuer, seconds=settings.token_seconds, admin_emails=settings.admin_emails
     )
+    provider = Provider(
+        issuer=settings.google_issuer,
+        discovery_url=settings.discovery_url,
+        client_ids=settings.google_client_ids,
+        leeway=settings.google_leeway,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -38,19 +47,27 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
             yield
         if owns_bus:
             await bus.close()
+        await provider.close()
         await database.close()
 
     app = create_app(
         SERVICE,
         settings,
         title="YouSync auth",
-        routers=[router, keys_router, internal_router, *([development_router] if settings.development_login else [])],
+        routers=[
+            router,
+            google_router,
+            keys_router,
+            internal_router,
+            *([development_router] if settings.development_login else []),
+        ],
         lifespan=lifespan,
         # Not the broker: sign-in works without it, events wait in the outbox.
         checks={"database": database.check},
     )
     app.state.keys = keys
     app.state.accounts = Accounts(database, tokens)
+    app.state.google_sign_in = GoogleSignIn(database, provider, tokens)
     # The keys are at hand here: no HTTP to itself.
     app.state.verifier = TokenVerifier(keys.public, issuer=settings.token_issuer, leeway=settings.token_leeway)
     return app

@@ -51,9 +51,15 @@ async def accounts(connection: AsyncConnection, user_ids: Sequence[int]) -> list
     return [Account(**row._mapping) for row in await connection.execute(sa.select(USERS).where(wanted).order_by(USERS.c.id))]
 
 
-async def account_of_email(connection: AsyncConnection, email: str) -> Account | None:
-    """The account with this address, in whatever case it is written."""
-    return await _one(connection, sa.select(USERS).where(_same_email(email)))
+async def account_of_email(connection: AsyncConnection, email: str, *, lock: bool = False) -> Account | None:
+    """The account with this address, in whatever case it is written; with `lock` nobody else changes it until the end."""
+    wanted = sa.select(USERS).where(_same_email(email))
+    return await _one(connection, wanted.with_for_update() if lock else wanted)
+
+
+async def account_of_subject(connection: AsyncConnection, subject: str) -> Account | None:
+    """The account that this person signs in to, by the provider's id of them."""
+    return await _one(connection, sa.select(USERS).where(USERS.c.google_id == subject))
 
 
 async def create(connection: AsyncConnection, **values: Any) -> Account | None:

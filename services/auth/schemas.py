@@ -38,6 +38,12 @@ class DevelopmentLogin(BaseModel):
     full_name: Name | None = None
 
 
+class GoogleLogin(BaseModel):
+    """What Google's button gives the web client."""
+
+    id_token: str = Field(min_length=1)
+
+
 class AccessToken(BaseModel):
     """A bearer token for `Authorization`."""
 

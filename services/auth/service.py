@@ -79,16 +79,16 @@ class Accounts:
         async with self._database.transaction() as tx:
             account = await repository.create(tx.connection, email=email, full_name=full_name, login_type=DEVELOPMENT)
             if account is not None:
-                _publish_registered(tx, account)
+                publish_registered(tx, account)
             else:
                 account = await repository.account_of_email(tx.connection, email)
-            account = _active(account)
+            account = active(account)
             wanted = {
                 "is_admin": admin or account.is_admin,
                 "full_name": full_name if full_name is not None else account.full_name,
             }
             if any(getattr(account, column) != value for column, value in wanted.items()):
-                account = _active(await repository.change(tx.connection, account.id, **wanted))
+                account = active(await repository.change(tx.connection, account.id, **wanted))
         return await self._tokens.issue(account)
 
     async def account(self, caller: Principal) -> Account:
@@ -96,7 +96,7 @@ class Accounts:
         if not 0 < caller.user_id <= MAX_ID:
             raise UnknownUser
         async with self._database.reading() as connection:
-            return _active(await repository.account(connection, caller.user_id))
+            return active(await repository.account(connection, caller.user_id))
 
     async def people(self, user_ids: list[int]) -> list[Account]:
         """The accounts with these ids, switched off or not, by id."""
@@ -123,7 +123,7 @@ class Accounts:
                     )
                     if account is None:
                         raise AccountConflict(f"users[{index}]: the id {wanted.id} belongs to another address here")
-                    _publish_registered(tx, account)
+                    publish_registered(tx, account)
                     created += 1
                 elif any(getattr(there, column) != value for column, value in wanted.columns.items()):
                     await repository.change(tx.connection, there.id, **wanted.columns)
@@ -133,7 +133,8 @@ class Accounts:
         return ImportCounts(created, updated, len(accounts) - created - updated)
 
 
-def _active(account: Account | None) -> Account:
+def active(account: Account | None) -> Account:
+    """`account`, if it is there and not switched off; raises `UnknownUser`, `Deactivated`."""
     if account is None:
         raise UnknownUser
     if not account.is_active:
@@ -141,7 +142,8 @@ def _active(account: Account | None) -> Account:
     return account
 
 
-def _publish_registered(tx: Transaction, account: Account) -> None:
+def publish_registered(tx: Transaction, account: Account) -> None:
+    """Tell the others of a new account."""
     tx.publish(
         UserRegistered(user_id=account.id, email=account.email, full_name=account.full_name),
         subject=f"user:{account.id}",

@@ -7,19 +7,25 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, TokenSettings
 from libs.common.web.internal import InternalSettings
+from services.auth.provider import GOOGLE
+
+WEB_ADDRESS = r"^https?://[^\s/?#]+"
 
 
 def _comma_list(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return frozenset(part.strip().casefold() for part in value.split(",") if part.strip())
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _addresses(value: Any) -> Any:
+    return frozenset(part.casefold() for part in _comma_list(value)) if isinstance(value, str) else value
 
 
 class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSettings):
     """From the environment, prefix AUTH_."""
 
-    model_config = SettingsConfigDict(env_prefix="AUTH_")
-    required_in_production = ("key_secret",)
+    # What deployments pass on without having set it is not set.
+    model_config = SettingsConfigDict(env_prefix="AUTH_", env_ignore_empty=True)
+    required_in_production = ("key_secret", "google_client_ids")
 
     # seconds that an access token is valid: nothing can revoke one yet, so a stolen one must die soon
     token_seconds: int = Field(15 * 60, ge=60, le=60 * 60)
@@ -27,8 +33,18 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
     key_secret: StrongSecret = SecretStr("development only: encrypts the signing keys")
     # whether anybody may sign in as anybody, without proof
     development_login: bool = False
+
+    # whose id_tokens sign people in: our client ids at the provider, comma separated
+    google_client_ids: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)] = ()
+    # Google, or any other OpenID provider in its place. A change of it would meet the old one's subjects in the users table.
+    google_issuer: str = Field(GOOGLE, pattern=WEB_ADDRESS)
+    # where its discovery document is, if not at the issuer's /.well-known/openid-configuration
+    google_discovery_url: str | None = Field(None, pattern=WEB_ADDRESS)
+    # seconds that the provider's clock may be off
+    google_leeway: int = Field(30, ge=0, le=300)
+
     # who is an administrator, whatever the users table says: a@example.org,b@example.org
-    admin_emails: Annotated[frozenset[str], NoDecode, BeforeValidator(_comma_list)] = frozenset()
+    admin_emails: Annotated[frozenset[str], NoDecode, BeforeValidator(_addresses)] = frozenset()
 
     @field_validator("development_login")
     @classmethod
@@ -38,3 +54,15 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
                 "AUTH_DEVELOPMENT_LOGIN=true signs anybody in as anybody; ENVIRONMENT=production refuses to start with it"
             )
         return value
+
+    @field_validator("google_issuer", "google_discovery_url")
+    @classmethod
+    def _demand_tls_in_production(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not value.startswith("https://") and info.data.get("environment") == "production":
+            raise ValueError("must begin with https://: whoever is on the way could sign in as anybody")
+        return value
+
+    @property
+    def discovery_url(self) -> str:
+        """Where the provider's discovery document is."""
+        return self.google_discovery_url or f"{self.google_issuer.rstrip('/')}/.well-known/openid-configuration"

@@ -158,10 +158,11 @@ def test_ports_are_published_on_loopback_only_and_only_those_that_people_need() 
         assert interpolated(port, {}).startswith("127.0.0.1:"), name
 
 
-def test_only_published_containers_are_on_a_network_that_leads_out() -> None:
+def test_only_published_containers_and_who_asks_the_sign_in_provider_are_on_a_network_that_leads_out() -> None:
     outward = {name for name, network in COMPOSE["networks"].items() if not network.get("internal")}
     for name, container in CONTAINERS.items():
-        assert bool(outward & set(container.get("networks", []))) == ("ports" in container), name
+        assert bool(outward & set(container.get("networks", []))) == ("ports" in container or name == "auth"), name
+    assert [name for name, container in CONTAINERS.items() if "provider" in container.get("networks", [])] == ["auth"]
 
 
 def test_analysis_servers_see_the_broker_and_the_object_store_and_no_credentials_but_the_brokers() -> None:
@@ -177,7 +178,7 @@ def test_a_service_starts_in_production_with_what_compose_gives_it(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert make_env(tmp_path).returncode == 0
-    written = env_file(tmp_path / ".env")
+    written = {**env_file(tmp_path / ".env"), "AUTH_GOOGLE_CLIENT_IDS": "yousync.apps.example.org"}
     environment = {name: interpolated(value, written) for name, value in CONTAINERS[service]["environment"].items()}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

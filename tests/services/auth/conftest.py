@@ -15,6 +15,7 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.migrations import upgrade
 from services.auth.main import build
 from services.auth.settings import AuthSettings
+from tests.services.auth.openid import OpenIdProvider, running
 
 Serve = Callable[..., Any]
 SignIn = Callable[..., Awaitable[dict[str, str]]]
@@ -78,3 +79,16 @@ def sign_in(client: httpx.AsyncClient) -> SignIn:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     return headers
+
+
+@pytest.fixture(scope="session")
+async def openid_server() -> AsyncIterator[OpenIdProvider]:
+    async with running(OpenIdProvider()) as provider:
+        yield provider
+
+
+@pytest.fixture
+def openid(openid_server: OpenIdProvider) -> OpenIdProvider:
+    """An OpenID provider that answers on this machine."""
+    openid_server.reset()
+    return openid_server

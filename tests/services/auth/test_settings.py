@@ -13,6 +13,7 @@ PRODUCTION: dict[str, Any] = {
     "broker_url": SecretStr("amqp://broker/"),
     "key_secret": SecretStr("k" * 32),
     "service_key": SecretStr("s" * 32),
+    "google_client_ids": ("yousync.apps.example.org",),
 }
 
 
@@ -34,6 +35,7 @@ def test_production_refuses_to_start_with_development_sign_in() -> None:
         ("database_url", "DATABASE_URL"),
         ("broker_url", "BROKER_URL"),
         ("service_key", "SERVICE_KEY"),
+        ("google_client_ids", "AUTH_GOOGLE_CLIENT_IDS"),
     ],
 )
 def test_production_refuses_a_laptops_default(field: str, name: str) -> None:
@@ -55,3 +57,27 @@ def test_administrators_are_a_comma_list_in_the_environment(monkeypatch: pytest.
 
 def test_development_sign_in_is_off_unless_asked_for() -> None:
     assert AuthSettings().development_login is False
+
+
+def test_production_takes_an_empty_variable_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_GOOGLE_CLIENT_IDS", "")
+    with pytest.raises(ValidationError, match="AUTH_GOOGLE_CLIENT_IDS"):
+        AuthSettings(**{key: value for key, value in PRODUCTION.items() if key != "google_client_ids"})
+
+
+@pytest.mark.parametrize("field", ["google_issuer", "google_discovery_url"])
+def test_production_asks_a_provider_over_tls_only(field: str) -> None:
+    with pytest.raises(ValidationError, match="must begin with https://"):
+        AuthSettings(**{**PRODUCTION, field: "http://accounts.example.org"})
+    assert AuthSettings(**{**PRODUCTION, field: "https://accounts.example.org"})
+
+
+def test_client_ids_are_a_comma_list_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_GOOGLE_CLIENT_IDS", "web.example.org, Phone.example.org,")
+    assert AuthSettings().google_client_ids == ("web.example.org", "Phone.example.org")
+
+
+def test_the_discovery_document_is_below_the_issuer_unless_it_is_elsewhere() -> None:
+    assert AuthSettings().discovery_url == "https://accounts.google.com/.well-known/openid-configuration"
+    elsewhere = AuthSettings(google_issuer="https://id.example.org/", google_discovery_url="https://id.example.org/here")
+    assert elsewhere.discovery_url == "https://id.example.org/here"

@@ -1,0 +1,52 @@
+"""Use cases of signing in with proof: what the provider vouches for becomes an account here."""
+
+from libs.common.db import Database, Transaction
+from services.auth import repository
+from services.auth.errors import IdentityConflict
+from services.auth.provider import Identity, Provider
+from services.auth.repository import Account
+from services.auth.service import AccessTokens, active, publish_registered
+
+GOOGLE = "google"  # login_type of accounts that the provider vouches for, as clients know it
+
+
+class GoogleSignIn:
+    """Signs in whom the provider knows."""
+
+    def __init__(self, database: Database, provider: Provider, tokens: AccessTokens) -> None:
+        self._database = database
+        self._provider = provider
+        self._tokens = tokens
+
+    async def with_id_token(self, id_token: str) -> str:
+        """An access token for whom `id_token` proves; makes the account at the first time.
+
+        Raises `InvalidIdToken`, `IdentityConflict`, `Deactivated`, `ProviderUnreachable`, `SignInNotConfigured`.
+        """
+        identity = await self._provider.identity(id_token)
+        async with self._database.transaction() as tx:
+            account = active(await _account_of(tx, identity))
+        return await self._tokens.issue(account)
+
+
+async def _account_of(tx: Transaction, identity: Identity) -> Account | None:
+    """The account of this subject, else the one with its address, which is linked from now on, else a new one."""
+    shown = {"full_name": identity.full_name, "profile_picture": identity.profile_picture}
+    # What the provider does not say stays as it is.
+    columns = {"google_id": identity.subject, "login_type": GOOGLE, **{k: v for k, v in shown.items() if v is not None}}
+    account = await repository.account_of_subject(tx.connection, identity.subject)
+    if account is None:
+        account = await repository.create(tx.connection, email=identity.email, **columns)
+        if account is not None:
+            publish_registered(tx, account)
+            return account
+        # Somebody has the address, or the same person signed in twice at once. The row is locked: of two identities with one
+        # address the first gets it.
+        account = await repository.account_of_email(tx.connection, identity.email, lock=True)
+        if account is None:  # then the subject is there since a moment ago, under another address
+            account = await repository.account_of_subject(tx.connection, identity.subject)
+        if account is None or account.google_id not in (None, identity.subject):
+            raise IdentityConflict
+    if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
+        return account
+    return await repository.change(tx.connection, account.id, **columns)
