@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from libs.common.web.auth import User
 from libs.common.web.internal import require_service
@@ -43,6 +43,7 @@ async def analysis_status(token_id: TokenId, user: User, practice: Practising) -
 @router.delete(
     "/tokens/{token_id}/my-results",
     status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
     summary="Erase my recordings and results of a scene",
     responses=answers(NothingToErase(), JobBusy()),
 )

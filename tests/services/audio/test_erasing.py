@@ -53,7 +53,7 @@ async def test_results_go_with_their_recordings_and_all_that_is_noted_of_them(sc
     )
     assert set(await counts(scene)) == {"takes", "jobs", "job_log", "upload_keys"}
     answer = await scene.client.delete(RESULTS, headers=bearer(1))
-    assert (answer.status_code, answer.content) == (204, b"")
+    assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (204, b"", None)
     await nothing_left(scene)
     again = await scene.client.delete(RESULTS + "/", headers=bearer(1))
     assert (again.status_code, again.json()["detail"]) == (404, "삭제할 분석 결과가 없습니다.")
