@@ -3,33 +3,25 @@
 import asyncio
 import json
 import signal
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvloop
-from pydantic import ValidationError
-from rich.console import Console
 
-from libs.common.telemetry import configure_logging
-from yousync.client import Client, ClientError
+from yousync.catalog.commands import app as catalog
+from yousync.client import Client
 from yousync.dlq.commands import app as dlq
 from yousync.local.process import LocalServerError
-from yousync.options import Options
-from yousync.samples import load_catalog
+from yousync.terminal import complain, console, options, run
 from yousync.topology.commands import app as topology
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-catalog = typer.Typer(no_args_is_help=True, help="The catalogue: scenes, lines, words, actors.")
 fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of its own on this machine.")
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
 app.add_typer(topology, name="topology")
-
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
 
 Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]
 
@@ -39,19 +31,19 @@ def up() -> None:
     """Run the platform in this terminal until Ctrl-C (PORT, HOST, STATE_DIR, BROKER_URL, DATABASE_URL, STORAGE_URL)."""
     from yousync.embedded import embedded_platform
 
-    options = _options()
+    chosen = options()
 
     async def serve() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with embedded_platform(options) as url:
+        async with embedded_platform(chosen) as url:
             console.print(f"YouSync answers at {url}  (documentation: {url}/docs, health: {url}/health)")
-            console.print(f"State is in {options.state_dir}; Ctrl-C ends it.")
+            console.print(f"State is in {chosen.state_dir}; Ctrl-C ends it.")
             await stop.wait()
             console.print("Ending ...")
 
-    _run(serve())
+    run(serve())
 
 
 @app.command()
@@ -63,19 +55,19 @@ def demo(
     from yousync.demo import run_demo
     from yousync.embedded import embedded_platform
 
-    options = _options()
+    chosen = options()
 
     async def show() -> None:
-        if await _answers(options.base_url):
-            console.print(f"Using the platform that runs at {options.base_url}")
-            await run_demo(options.base_url, take=take, script_id=script, console=console)
-            console.print(f"Look at it: {options.base_url}/docs")
+        if await _answers(chosen.base_url):
+            console.print(f"Using the platform that runs at {chosen.base_url}")
+            await run_demo(chosen.base_url, take=take, script_id=script, console=console)
+            console.print(f"Look at it: {chosen.base_url}/docs")
             return
-        async with embedded_platform(options) as url:
+        async with embedded_platform(chosen) as url:
             await run_demo(url, take=take, script_id=script, console=console)
-        console.print(f"Start it with `make up`, then look at {options.base_url}/docs")
+        console.print(f"Start it with `make up`, then look at {chosen.base_url}/docs")
 
-    _run(show())
+    run(show())
 
 
 @app.command()
@@ -87,10 +79,10 @@ def token(
     """Print a bearer token of a running development platform."""
 
     async def sign_in() -> None:
-        async with Client(url or _options().base_url) as client:
+        async with Client(url or options().base_url) as client:
             typer.echo(await client.sign_in(email, admin=admin))
 
-    _run(sign_in())
+    run(sign_in())
 
 
 @app.command("audit")
@@ -107,9 +99,9 @@ def audit_command(
     from yousync.stores import find_stores
 
     try:
-        report = uvloop.run(audit(find_stores(_options()), wait=wait, days=days))
+        report = uvloop.run(audit(find_stores(options()), wait=wait, days=days))
     except LocalServerError as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
+        complain(str(error))
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps(report.as_json(), default=str, indent=2, ensure_ascii=False))
@@ -134,9 +126,9 @@ def trace(
     from yousync.trace.story import tell
 
     try:
-        story = tell(uvloop.run(gather(find_stores(_options()), job)))
+        story = tell(uvloop.run(gather(find_stores(options()), job)))
     except LocalServerError as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
+        complain(str(error))
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps(story.as_json(), indent=2, ensure_ascii=False))
@@ -145,43 +137,20 @@ def trace(
     raise typer.Exit(1 if story.stuck else 0)
 
 
-@catalog.command("import")
-def import_catalog(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSON document, see services/catalog/README.md")],
-    bearer: Annotated[
-        str | None, typer.Option(envvar="YOUSYNC_TOKEN", help="An administrator's bearer; default: development sign-in")
-    ] = None,
-    url: Url = None,
-) -> None:
-    """Import a catalogue: all or nothing, ids kept; importing the same file twice changes nothing."""
-
-    async def send() -> None:
-        try:
-            document = load_catalog(file)
-        except ValueError as error:
-            raise ClientError(str(error)) from error
-        async with Client(url or _options().base_url, token=bearer) as client:
-            if bearer is None:
-                await client.sign_in("admin@example.org", admin=True)
-            typer.echo(json.dumps(await client.import_catalog(document), indent=2, ensure_ascii=False))
-
-    _run(send())
-
-
 @fleet.command("up")
 def fleet_up() -> None:
     """Start every service that does not run yet, each with STATE_DIR/run/<service>.pid and .log."""
     from yousync.fleet import run_folder, start_fleet
 
-    options = _options()
+    chosen = options()
 
     async def start() -> None:
-        addresses = await start_fleet(options)
+        addresses = await start_fleet(chosen)
         for name, address in addresses.items():
             console.print(f"  {name:<9} {address.url}")
-        console.print(f"YouSync answers at {options.base_url}; logs and pids are in {run_folder(options)}")
+        console.print(f"YouSync answers at {chosen.base_url}; logs and pids are in {run_folder(chosen)}")
 
-    _run(start())
+    run(start())
 
 
 @fleet.command("down")
@@ -189,32 +158,14 @@ def fleet_down() -> None:
     """Stop the services of this state folder, and the private servers that were started for them."""
     from yousync.fleet import stop_fleet
 
-    options = _options()
-    _run(stop_fleet(options))
-    console.print(f"Nothing of {options.state_dir} runs any more.")
+    chosen = options()
+    run(stop_fleet(chosen))
+    console.print(f"Nothing of {chosen.state_dir} runs any more.")
 
 
 async def _answers(url: str) -> bool:
     async with Client(url) as client:
         return await client.is_healthy()
-
-
-def _options() -> Options:
-    try:
-        return Options()
-    except ValidationError as error:
-        for problem in error.errors():
-            errors.print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", style="red")
-        raise typer.Exit(2) from error
-
-
-def _run(what: Coroutine[Any, Any, None]) -> None:
-    configure_logging("yousync", level=_options().log_level)
-    try:
-        uvloop.run(what)
-    except (ClientError, LocalServerError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -54,6 +54,19 @@ class Client:
         counts.update(await self._call("POST", "/api/catalog/import", json=rest, timeout=600.0))
         return counts
 
+    async def export_catalog(self) -> AsyncIterator[bytes]:
+        """The whole catalogue as a document, in chunks; needs an administrator. Raises `ClientError`, also in the middle."""
+        path = "/api/catalog/export"
+        try:
+            async with self._http.stream("GET", path, timeout=httpx.Timeout(60.0)) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise ClientError(f"GET {path}: {response.status_code} {_detail(response)}")
+                async for chunk in response.aiter_bytes():
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise ClientError(f"GET {path}: {type(error).__name__} {error}") from error
+
     async def script(self, script_id: int) -> dict[str, Any]:
         """One line with its words."""
         answer: dict[str, Any] = await self._call("GET", f"/api/scripts/{script_id}")
