@@ -36,14 +36,15 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         service_key=settings.service_key.get_secret_value(),
     )
     hub = Hub(the_bus, Histories(upstreams), heartbeat_seconds=settings.heartbeat_seconds)
+    limits = {
+        BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
+        BodySize.BATCH: settings.max_batch_bytes + FORM_BYTES,
+        BodySize.IMPORT: settings.max_import_bytes,
+        BodySize.SMALL: settings.max_body_bytes,
+    }
     proxy = Proxy(
         upstreams,
-        {
-            BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
-            BodySize.BATCH: settings.max_batch_bytes + FORM_BYTES,
-            BodySize.IMPORT: settings.max_import_bytes,
-            BodySize.SMALL: settings.max_body_bytes,
-        },
+        limits,
         upstream_seconds=settings.upstream_seconds,
         client_seconds=settings.client_seconds,
     )
@@ -82,5 +83,5 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.state.stopping = (hub.stop,)
     app.state.hub = hub
     app.state.health = PlatformHealth(upstreams, the_bus)
-    app.state.schema = PlatformSchema(upstreams, endpoints.router.routes)
+    app.state.schema = PlatformSchema(upstreams, app.openapi, limits)
     return app

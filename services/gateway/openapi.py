@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import aiohttp
-from fastapi.openapi.utils import get_openapi
-from starlette.routing import BaseRoute
 
-from services.gateway.routes import Service, route_of
+from libs.common.web import openapi
+from services.gateway import published
+from services.gateway.errors import TooManyStreams
+from services.gateway.routes import BodySize, Service, route_of
 from services.gateway.upstream import Upstreams
 
 log = logging.getLogger(__name__)
@@ -19,16 +21,18 @@ CACHE_SECONDS = 60.0  # a service that was updated shows its new routes after th
 CACHE_INCOMPLETE_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 
-TITLE, VERSION = "YouSync", "1.0.0"
+TITLE = "YouSync"
 DESCRIPTION = "Dubbing practice: upload a take of a film's line, follow its analysis live, read how close it was."
-METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
-
 
 STREAMS = {
     "/api/scripts/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_scripts_analysis"),
     "/api/tokens/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_tokens_analysis"),
     "/api/youtube/process-progress/{job_id}": ("Follow the job of a film", "follow_youtube_process"),
 }
+FRAMES = (
+    'id: 3\ndata: {"job_id": "36f6a40f6d8547f7a9463ea6d82e58ce", "status": "processing", "progress": 90, '
+    '"message": "분석 중…", "result": null}\n\n'
+)
 
 
 def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
@@ -41,11 +45,15 @@ def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
             "operationId": operation_id,
             "parameters": [
                 {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}},
-                {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "integer"}},
+                # What is no number is passed over: a browser sends back whatever it was given, and must not be refused.
+                {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string"}, "example": "7"},
             ],
             "responses": {
-                "200": {"description": "The stream, also of an unknown job", "content": {"text/event-stream": {}}},
-                "503": {"description": "Too many open streams"},
+                "200": {
+                    "description": "The stream, also of an unknown job",
+                    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": FRAMES}},
+                },
+                **{str(status): said for status, said in openapi.answers(TooManyStreams()).items()},
             },
         }
     }
@@ -54,9 +62,10 @@ def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
 class PlatformSchema:
     """Made when first asked for. A service that does not answer is left out, and the description says so."""
 
-    def __init__(self, upstreams: Upstreams, own_routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, upstreams: Upstreams, own: Callable[[], dict[str, Any]], limits: Mapping[BodySize, int]) -> None:
         self._upstreams = upstreams
-        self._own_routes = own_routes
+        self._own = own  # describes what the gateway answers itself
+        self._limits = limits  # bytes of a request's body
         self._document: dict[str, Any] = {}
         self._valid_until = float("-inf")
         self._making = asyncio.Lock()
@@ -83,38 +92,39 @@ class PlatformSchema:
     def _merge(self, parts: dict[Service, dict[str, Any] | None]) -> dict[str, Any]:
         missing = [service for service, part in parts.items() if part is None]
         note = f"\n\nNot shown, because they do not answer at the moment: {', '.join(missing)}." if missing else ""
-        merged: dict[str, Any] = get_openapi(
-            title=TITLE, version=VERSION, description=DESCRIPTION + note, routes=self._own_routes
-        )
-        merged.setdefault("components", {})
+        merged = deepcopy(self._own())
+        merged["info"]["description"] = DESCRIPTION + note
         for path, named in STREAMS.items():
             merged["paths"][path] = _stream_path(*named)
         for service, part in parts.items():
             if part is not None:
-                _add(merged, part, service)
+                self._add(merged, part, service)
+        published.show(merged)
         return merged
 
-
-def _add(merged: dict[str, Any], part: dict[str, Any], service: Service) -> None:
-    """Add the public operations of `service`; its components get a prefix where another has the same name for another thing."""
-    renamed: dict[str, str] = {}
-    for kind, named in part.get("components", {}).items():
-        taken = merged["components"].setdefault(kind, {})
-        for name, definition in named.items():
-            if taken.get(name, definition) != definition:
-                renamed[f"#/components/{kind}/{name}"] = f"#/components/{kind}/{service.capitalize()}{name}"
-    for kind, named in part.get("components", {}).items():
-        for name, definition in named.items():
-            new = renamed.get(f"#/components/{kind}/{name}", name).rpartition("/")[2]
-            merged["components"][kind][new] = _with_references(definition, renamed)
-    for path, item in part.get("paths", {}).items():
-        route = route_of(path)
-        if route is None or route.service is not service:
-            continue
-        operations = merged["paths"].setdefault(path, {})
-        for method, operation in item.items():
-            if method in METHODS:
-                operations[method] = {"tags": [service.value], **_with_references(operation, renamed)}
+    def _add(self, merged: dict[str, Any], part: dict[str, Any], service: Service) -> None:
+        """Add the public operations of `service`; its components get a prefix where others have that name for another thing."""
+        renamed: dict[str, str] = {}
+        for kind, named in part.get("components", {}).items():
+            taken = merged["components"].setdefault(kind, {})
+            for name, definition in named.items():
+                if taken.get(name, definition) != definition:
+                    renamed[f"#/components/{kind}/{name}"] = f"#/components/{kind}/{service.capitalize()}{name}"
+        for kind, named in part.get("components", {}).items():
+            for name, definition in named.items():
+                new = renamed.get(f"#/components/{kind}/{name}", name).rpartition("/")[2]
+                merged["components"][kind][new] = _with_references(definition, renamed)
+        for path, item in part.get("paths", {}).items():
+            route = route_of(path)
+            if route is None or route.service is not service:
+                continue
+            operations = merged["paths"].setdefault(path, {})
+            for method, operation in item.items():
+                if method in openapi.METHODS:
+                    operations[method] = {"tags": [service.value], **_with_references(operation, renamed)}
+                    openapi.document_also(
+                        operations[method]["responses"], published.refusals(operation, self._limits[route.body])
+                    )
 
 
 def _with_references(value: Any, renamed: dict[str, str]) -> Any:

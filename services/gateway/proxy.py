@@ -30,6 +30,8 @@ FORM_BYTES = 64 * 1024
 # After an answer that came before the end of the request's body, what still arrives is read and dropped for so long:
 # closing at once would reset the connection, and the client might never see the answer (nginx calls it lingering close).
 LINGER_SECONDS = 5.0
+SLOW_BODY = "the request's body did not arrive in time"
+SERVICE_SILENT = ("the service did not answer in time, please try again", "service_timeout")  # text and code
 
 
 class _ClientGone(Exception):
@@ -156,10 +158,9 @@ class _Exchange:
     def timeout_problem(self) -> JSONResponse:
         """Who let the other wait too long."""
         if self._waits_for_client:
-            return problems.problem(HTTPStatus.REQUEST_TIMEOUT, "the request's body did not arrive in time")
-        return problems.problem(
-            HTTPStatus.GATEWAY_TIMEOUT, "the service did not answer in time, please try again", code="service_timeout"
-        )
+            return problems.problem(HTTPStatus.REQUEST_TIMEOUT, SLOW_BODY)
+        detail, code = SERVICE_SILENT
+        return problems.problem(HTTPStatus.GATEWAY_TIMEOUT, detail, code=code)
 
     async def _pass_on(self, answer: aiohttp.ClientResponse) -> None:
         self._wait_for_client()

@@ -15,6 +15,7 @@ from libs.common.web import auth, problems
 
 METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 BEARER: Final = "bearer"
+UNREADABLE: Final = ("The body is no text in UTF-8", "There was an error parsing the body")  # as the framework answers
 
 Responses = dict[int | str, dict[str, Any]]
 """What an endpoint gives as its `responses`."""
@@ -82,13 +83,20 @@ def answers(*errors: YouSyncError) -> Responses:
     """The `responses` of an endpoint that may fail with `errors`: each one's text is an example, its docstring describes it."""
     documented: Responses = {}
     for error in errors:
-        answer = documented.setdefault(int(problems.STATUS[error.kind]), {"description": "", "content": {}})
-        if (meaning := _meaning(error)) not in answer["description"]:
-            answer["description"] = " / ".join(filter(None, (answer["description"], meaning)))
-        content = answer["content"].setdefault(problems.MEDIA_TYPE, {"schema": _reference("Problem"), "examples": {}})
+        there = documented.setdefault(int(problems.STATUS[error.kind]), {"description": "", "content": {}})
+        if (meaning := _meaning(error)) not in there["description"]:
+            there["description"] = " / ".join(filter(None, (there["description"], meaning)))
+        content = there["content"].setdefault(problems.MEDIA_TYPE, {"schema": _reference("Problem"), "examples": {}})
         value = problem_example(problems.STATUS[error.kind], error.detail, error.code)
         content["examples"][_free(error.code, content["examples"])] = {"value": value}
     return documented
+
+
+def answer(status: int, description: str, detail: str, code: str | None = None) -> Responses:
+    """The `responses` of an endpoint that may be answered an error which is no exception of ours."""
+    example = {code or "problem": {"value": problem_example(status, detail, code)}}
+    content = {problems.MEDIA_TYPE: {"schema": _reference("Problem"), "examples": example}}
+    return {int(status): {"description": description, "content": content}}
 
 
 def problem_example(status: int, detail: str, code: str | None = None) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     for _, _, operation in operations(document):
         _say_who(operation)
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
-            _document(operation["responses"], _unreadable())
+            document_also(operation["responses"], answer(HTTPStatus.BAD_REQUEST, *UNREADABLE))
         _say_errors(operation["responses"])
     return document
 
@@ -133,15 +141,16 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
             yield path, method, item[method]
 
 
+def document_also(responses: dict[str, Any], more: Responses) -> None:
+    """Add what may be answered as well; what an endpoint says itself about the same status stays."""
+    for status, said in more.items():
+        there = responses.setdefault(str(status), said)
+        content = there.setdefault("content", said["content"])
+        content.get(problems.MEDIA_TYPE, {}).get("examples", {}).update(said["content"][problems.MEDIA_TYPE]["examples"])
+
+
 def _free(name: str, taken: Mapping[str, Any]) -> str:
     return next(each for number in count(1) if (each := name if number == 1 else f"{name} {number}") not in taken)
-
-
-def _unreadable() -> Responses:
-    """What the framework answers to a body that is no text in UTF-8."""
-    value = problem_example(HTTPStatus.BAD_REQUEST, "There was an error parsing the body")
-    content = {problems.MEDIA_TYPE: {"schema": _reference("Problem"), "examples": {"unreadable": {"value": value}}}}
-    return {400: {"description": "The body is no text in UTF-8", "content": content}}
 
 
 def _meaning(error: YouSyncError) -> str:
@@ -156,28 +165,20 @@ def _say_who(operation: dict[str, Any]) -> None:
     schemes = {name for entry in operation.get("security", ()) for name in entry}
     if auth.USER_SCHEME in schemes:
         operation["security"] = [{BEARER: []}]
-        _document(operation["responses"], answers(*map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID))))
+        document_also(operation["responses"], answers(*map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID))))
     elif auth.OPTIONAL_SCHEME in schemes:
         operation["security"] = [{}, {BEARER: []}]
     if auth.ADMIN_SCHEME in schemes:
-        _document(operation["responses"], answers(Forbidden(auth.NOT_AN_ADMIN)))
-
-
-def _document(responses: dict[str, Any], more: Responses) -> None:
-    """Add what may be answered as well; what an endpoint says itself about the same status stays."""
-    for status, answer in more.items():
-        there = responses.setdefault(str(status), answer)
-        content = there.setdefault("content", answer["content"])
-        content.get(problems.MEDIA_TYPE, {}).get("examples", {}).update(answer["content"][problems.MEDIA_TYPE]["examples"])
+        document_also(operation["responses"], answers(Forbidden(auth.NOT_AN_ADMIN)))
 
 
 def _say_errors(responses: dict[str, Any]) -> None:
-    for status, answer in responses.items():
+    for status, said in responses.items():
         if not status.startswith(("4", "5")):
             continue
         if status == "422":
-            content = answer.get("content", {}).get(problems.MEDIA_TYPE, {})
+            content = said.get("content", {}).get(problems.MEDIA_TYPE, {})
             examples = {"validation": {"value": _INVALID_EXAMPLE}, **content.get("examples", {})}
-            answer["content"] = {problems.MEDIA_TYPE: {"schema": _reference("InvalidRequest"), "examples": examples}}
-        elif "content" not in answer:
-            answer["content"] = {problems.MEDIA_TYPE: {"schema": _reference("Problem")}}
+            said["content"] = {problems.MEDIA_TYPE: {"schema": _reference("InvalidRequest"), "examples": examples}}
+        elif "content" not in said:
+            said["content"] = {problems.MEDIA_TYPE: {"schema": _reference("Problem")}}
