@@ -7,6 +7,10 @@ YouSyncError
 ├── Unavailable
 │   ├── ProviderUnreachable  Google, or whom the settings name in its place, does not answer as it should
 │   └── SignInNotConfigured  no provider is configured here
+├── SignInInterrupted        who comes back from the provider did not leave from here, or too long ago
+├── UnknownReturnUrl         sign-in does not lead back to that page
+├── CodeRefused              the provider does not take the code that came with the browser
+├── InvalidSignInCode        the code of a sign-in was used, is too old, or belongs to another page
 ├── InvalidIdToken           the provider's token proves nothing to us
 ├── IdentityConflict         the address belongs to an account that another identity signs in to
 └── AccountConflict          an imported account clashes with one that is there
@@ -59,6 +63,46 @@ class InvalidIdToken(YouSyncError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"유효하지 않은 구글 토큰입니다: {reason}")
+
+
+class SignInInterrupted(YouSyncError):
+    """Who comes back from the provider did not leave for it from here, or too long ago."""
+
+    kind = Kind.INVALID
+    code = "sign_in_interrupted"
+
+    def __init__(self) -> None:
+        super().__init__("로그인이 중단되었습니다. 처음부터 다시 시도해 주세요.")
+
+
+class UnknownReturnUrl(YouSyncError):
+    """Sign-in does not lead back to that page: the deployment's list does not have it."""
+
+    kind = Kind.INVALID
+    code = "unknown_return_url"
+
+    def __init__(self) -> None:
+        super().__init__("return_url is not one of the pages that sign-in may come back to (AUTH_RETURN_URLS)")
+
+
+class InvalidSignInCode(YouSyncError):
+    """The code was used, is too old, or belongs to another page's sign-in."""
+
+    kind = Kind.INVALID
+    code = "invalid_sign_in_code"
+
+    def __init__(self) -> None:
+        super().__init__("로그인 코드가 유효하지 않습니다. 다시 로그인해 주세요.")
+
+
+class CodeRefused(YouSyncError):
+    """The provider does not take the code that came with the browser."""
+
+    kind = Kind.INVALID
+    code = "code_refused"
+
+    def __init__(self) -> None:
+        super().__init__("구글이 로그인을 확인해 주지 않았습니다. 처음부터 다시 시도해 주세요.")
 
 
 class IdentityConflict(YouSyncError):

@@ -12,7 +12,10 @@ from libs.common.db import Database
 from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
+from services.auth.attempts import Sealing
+from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.endpoints import development_router, internal_router, keys_router, router
+from services.auth.google_endpoints import CALLBACK
 from services.auth.google_endpoints import router as google_router
 from services.auth.keys import SigningKeys
 from services.auth.provider import Provider
@@ -38,7 +41,9 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         discovery_url=settings.discovery_url,
         client_ids=settings.google_client_ids,
         leeway=settings.google_leeway,
+        client_secret=settings.google_client_secret,
     )
+    sign_in = GoogleSignIn(database, provider, tokens)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,7 +72,16 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     )
     app.state.keys = keys
     app.state.accounts = Accounts(database, tokens)
-    app.state.google_sign_in = GoogleSignIn(database, provider, tokens)
+    app.state.google_sign_in = sign_in
+    app.state.browser_sign_in = BrowserSignIn(
+        database,
+        provider,
+        sign_in,
+        tokens,
+        Sealing(settings.key_secret),
+        callback_url=settings.public_url.rstrip("/") + CALLBACK,
+        return_urls=settings.return_urls,
+    )
     # The keys are at hand here: no HTTP to itself.
     app.state.verifier = TokenVerifier(keys.public, issuer=settings.token_issuer, leeway=settings.token_leeway)
     return app

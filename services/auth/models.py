@@ -25,6 +25,17 @@ USERS = sa.Table(
 # One account per address, however it is written; the address itself is kept as its owner writes it.
 sa.Index("users_email", sa.func.lower(USERS.c.email), unique=True)
 
+# What a web client brings back from a sign-in, once, within seconds.
+SIGN_IN_CODES = sa.Table(
+    "sign_in_codes",
+    METADATA,
+    sa.Column("code_hash", sa.LargeBinary, primary_key=True),  # SHA-256 of what the client has
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("challenge", sa.Text, nullable=False),  # S256 of the verifier that the client must show (RFC 7636)
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("sign_in_codes_expires_at", "expires_at"),
+)
+
 SIGNING_KEYS = sa.Table(
     "signing_keys",
     METADATA,

@@ -8,16 +8,19 @@ import json
 import logging
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import httpx
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
+from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from libs.common.web.auth import jwt_header
-from services.auth.errors import InvalidIdToken, ProviderUnreachable, SignInNotConfigured
+from services.auth.attempts import Attempt
+from services.auth.errors import CodeRefused, InvalidIdToken, ProviderUnreachable, SignInNotConfigured
 from services.auth.freshness import Kept
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ TIMEOUT = httpx.Timeout(5.0, connect=3.0)
 TOTAL_SECONDS = 8.0
 # Google's documents have 2 KB.
 MAX_DOCUMENT_BYTES = 256 * 1024
+# What may come of asking.
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError, RecursionError)
 
 
 class Endpoints(BaseModel):
@@ -68,7 +73,10 @@ class Identity:
 
 
 class Provider:
-    """One OpenID provider. `client_ids` are those of ours whose tokens count, `leeway` seconds that clocks may differ."""
+    """One OpenID provider. `client_ids` are those of ours whose tokens count, `leeway` seconds that clocks may differ.
+
+    Our own server is the client with the first id and `client_secret`, if the provider gave it one.
+    """
 
     def __init__(
         self,
@@ -77,12 +85,14 @@ class Provider:
         discovery_url: str,
         client_ids: tuple[str, ...],
         leeway: int,
+        client_secret: SecretStr | None = None,
         fresh: float = FRESH_SECONDS,
         pause: float = PAUSE_SECONDS,
     ) -> None:
         self._issuer = issuer
         self._discovery_url = discovery_url
         self._client_ids = client_ids
+        self._client_secret = client_secret
         # Proxies of the environment count: the provider is outside.
         self._http = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
         self._endpoints = Kept(self._discover, fresh=fresh, stale=STALE_SECONDS, pause=pause)
@@ -100,10 +110,53 @@ class Provider:
         """Close the connections."""
         await self._http.aclose()
 
-    async def endpoints(self) -> Endpoints:
-        """Where the provider answers. Raises `SignInNotConfigured`, `ProviderUnreachable`."""
+    async def authorization_url(self, attempt: Attempt, *, redirect_uri: str) -> str:
+        """Where the browser goes to sign in. Raises `SignInNotConfigured`, `ProviderUnreachable`."""
         self._require_client()
-        return await self._endpoints.get()
+        url: str = prepare_grant_uri(
+            (await self._endpoints.get()).authorization_endpoint,
+            client_id=self._client_ids[0],
+            response_type="code",
+            redirect_uri=redirect_uri,
+            scope="openid email profile",
+            state=attempt.state,
+            nonce=attempt.nonce,
+            code_challenge=create_s256_code_challenge(attempt.verifier),
+            code_challenge_method="S256",
+        )
+        return url
+
+    async def redeem(self, code: str, attempt: Attempt, *, redirect_uri: str) -> Identity:
+        """Whom `code` proves, which the provider gave the browser of `attempt`.
+
+        Raises `CodeRefused`, and what `identity` raises.
+        """
+        self._require_client()
+        url = (await self._endpoints.get()).token_endpoint
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "client_id": self._client_ids[0],
+            "code_verifier": attempt.verifier,
+        }
+        try:
+            answer = await self._json_object("POST", url, data=form, auth=self._credentials())
+            id_token = answer["id_token"]
+            if not isinstance(id_token, str):
+                raise ValueError("the id_token is no text")
+        except httpx.HTTPStatusError as error:
+            if error.response.is_client_error:
+                log.warning("the provider refuses a code", extra={"url": url, "status": error.response.status_code})
+                raise CodeRefused from error
+            raise self._unreachable(url, error) from error
+        except (*NO_ANSWER, KeyError) as error:
+            raise self._unreachable(url, error) from error
+        return await self.identity(id_token, nonce=attempt.nonce)
+
+    def names(self, issuer: str) -> bool:
+        """Whether an answer that says to be of `issuer` is this provider's (RFC 9207)."""
+        return issuer == self._issuer
 
     async def identity(self, id_token: str, *, nonce: str | None = None) -> Identity:
         """Whom `id_token` proves; with `nonce` it must carry that one.
@@ -170,8 +223,14 @@ class Provider:
     async def _document(self, url: str) -> dict[str, Any]:
         try:
             return await self._json_object("GET", url)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError, RecursionError) as error:
+        except NO_ANSWER as error:
             raise self._unreachable(url, error) from error
+
+    def _credentials(self) -> httpx.BasicAuth | None:
+        """What shows that we are the client: RFC 6749, 2.3.1."""
+        if self._client_secret is None:
+            return None
+        return httpx.BasicAuth(*map(quote_plus, (self._client_ids[0], self._client_secret.get_secret_value())))
 
     async def _json_object(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
         """What the provider answers, read with a limit on its size and on all of its time."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.models import SIGNING_KEYS, USERS
+from services.auth.models import SIGN_IN_CODES, SIGNING_KEYS, USERS
 
 # Any constant that no other user of this database takes.
 SIGNING_KEYS_LOCK = 0x6B657973  # "keys"
@@ -71,6 +71,30 @@ async def change(connection: AsyncConnection, user_id: int, **values: Any) -> Ac
     """Set columns of an account; None when there is no such account."""
     changed = sa.update(USERS).where(USERS.c.id == user_id).values(**values, updated_at=sa.func.now()).returning(USERS)
     return await _one(connection, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInCode:
+    """What a web client's code stands for."""
+
+    user_id: int
+    challenge: str
+
+
+async def keep_code(connection: AsyncConnection, code_hash: bytes, user_id: int, challenge: str, *, seconds: int) -> None:
+    """Keep a code for so many seconds; those whose time is over go."""
+    await connection.execute(sa.delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.expires_at < sa.func.now()))
+    expires_at = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    await connection.execute(
+        sa.insert(SIGN_IN_CODES).values(code_hash=code_hash, user_id=user_id, challenge=challenge, expires_at=expires_at)
+    )
+
+
+async def take_code(connection: AsyncConnection, code_hash: bytes) -> SignInCode | None:
+    """What the code stands for, if it still does; it does so no more."""
+    taken = sa.delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.code_hash == code_hash)
+    row = (await connection.execute(taken.returning(SIGN_IN_CODES, SIGN_IN_CODES.c.expires_at > sa.func.now()))).first()
+    return SignInCode(row.user_id, row.challenge) if row is not None and row[-1] else None
 
 
 async def newest_key(connection: AsyncConnection) -> StoredKey | None:

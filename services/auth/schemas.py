@@ -44,6 +44,13 @@ class GoogleLogin(BaseModel):
     id_token: str = Field(min_length=1)
 
 
+class SignInCode(BaseModel):
+    """What the page has after sign-in: the code from its address, and the verifier that it made before it left."""
+
+    code: str = Field(min_length=1, max_length=200)
+    code_verifier: str = Field(pattern=r"^[A-Za-z0-9._~-]{43,128}$", description="RFC 7636, 4.1")
+
+
 class AccessToken(BaseModel):
     """A bearer token for `Authorization`."""
 

@@ -1,8 +1,9 @@
 """Settings of auth."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, TokenSettings
@@ -36,6 +37,12 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
 
     # whose id_tokens sign people in: our client ids at the provider, comma separated
     google_client_ids: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)] = ()
+    # of the first of them, for sign-in that begins at /api/auth/google/start
+    google_client_secret: SecretStr | None = None
+    # pages that such a sign-in may come back to, comma separated, each exactly as the web client names it; none: it is off
+    return_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)] = ()
+    # how browsers reach the gateway: the provider sends them back to a path of it
+    public_url: str = Field("http://127.0.0.1:8000", validation_alias="PUBLIC_URL", pattern=WEB_ADDRESS)
     # Google, or any other OpenID provider in its place. A change of it would meet the old one's subjects in the users table.
     google_issuer: str = Field(GOOGLE, pattern=WEB_ADDRESS)
     # where its discovery document is, if not at the issuer's /.well-known/openid-configuration
@@ -61,6 +68,23 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
         if value and not value.startswith("https://") and info.data.get("environment") == "production":
             raise ValueError("must begin with https://: whoever is on the way could sign in as anybody")
         return value
+
+    @field_validator("return_urls")
+    @classmethod
+    def _demand_whole_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not re.match(WEB_ADDRESS, url) or "#" in url:
+                raise ValueError(f"{url!r} is no address of a page such as https://yousync.example.org/login")
+        return value
+
+    @model_validator(mode="after")
+    def _demand_what_return_urls_need_in_production(self) -> Self:
+        if self.environment == "production" and self.return_urls:
+            if self.google_client_secret is None:
+                raise ValueError("AUTH_RETURN_URLS needs AUTH_GOOGLE_CLIENT_SECRET, which shows the provider who asks")
+            if not all(url.startswith("https://") for url in (self.public_url, *self.return_urls)):
+                raise ValueError("with AUTH_RETURN_URLS, PUBLIC_URL and all of them must begin with https://")
+        return self
 
     @property
     def discovery_url(self) -> str:

@@ -23,10 +23,12 @@ class GoogleSignIn:
 
         Raises `InvalidIdToken`, `IdentityConflict`, `Deactivated`, `ProviderUnreachable`, `SignInNotConfigured`.
         """
-        identity = await self._provider.identity(id_token)
+        return await self._tokens.issue(await self.account_of(await self._provider.identity(id_token)))
+
+    async def account_of(self, identity: Identity) -> Account:
+        """The account of `identity`, made at the first time; raises `IdentityConflict`, `Deactivated`."""
         async with self._database.transaction() as tx:
-            account = active(await _account_of(tx, identity))
-        return await self._tokens.issue(account)
+            return active(await _account_of(tx, identity))
 
 
 async def _account_of(tx: Transaction, identity: Identity) -> Account | None:

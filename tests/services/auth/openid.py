@@ -1,19 +1,23 @@
 """An OpenID provider of our own on this machine: real documents over HTTP, real signed tokens."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qsl, quote_plus
 
 import uvicorn
-from fastapi import FastAPI, Response
+from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 CLIENT_ID = "yousync-web.apps.example.org"
+CLIENT_SECRET = "the provider knows it"
 
 
 class OpenIdProvider:
@@ -26,14 +30,28 @@ class OpenIdProvider:
         self.app = FastAPI()
         self.app.get("/.well-known/openid-configuration")(self._discovery)
         self.app.get("/keys")(self._keys)
+        self.app.post("/token")(self._token)
 
     def reset(self) -> None:
         """As at the beginning."""
         self.keys = [new_key("first")]
-        self.fetched: dict[str, int] = {"discovery": 0, "keys": 0}
+        self.fetched: dict[str, int] = {"discovery": 0, "keys": 0, "token": 0}
         self.down = False
         self.document: dict[str, Any] = {}  # members that differ from what they should be
+        self.said: dict[str, Any] = {}  # claims that differ in the tokens that codes are exchanged for
+        self._codes: dict[str, dict[str, str]] = {}
         self.answers.set()
+
+    def authorize(self, url: str) -> dict[str, str]:
+        """Somebody signs in where `url` led them: what the browser brings back to the callback."""
+        address, _, query = url.partition("?")
+        assert address == f"{self.url}/authorize"
+        asked = dict(parse_qsl(query, strict_parsing=True))
+        assert (asked["response_type"], asked["client_id"], asked["code_challenge_method"]) == ("code", CLIENT_ID, "S256")
+        assert "openid" in asked["scope"].split()
+        code = f"code-{len(self._codes)}"
+        self._codes[code] = asked
+        return {"code": code, "state": asked["state"], "iss": self.url}
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """What Google says of somebody; a change to None leaves the claim out."""
@@ -72,6 +90,21 @@ class OpenIdProvider:
 
     async def _keys(self) -> Response:
         return await self._answer("keys", {"keys": [key.as_dict(private=False) for key in self.keys]})
+
+    async def _token(self, request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode(), strict_parsing=True))
+        asked = self._codes.pop(form["code"], None)
+        credentials = base64.b64encode(f"{CLIENT_ID}:{quote_plus(CLIENT_SECRET)}".encode()).decode()
+        if (
+            asked is None
+            or form["grant_type"] != "authorization_code"
+            or form["redirect_uri"] != asked["redirect_uri"]
+            or create_s256_code_challenge(form["code_verifier"]) != asked["code_challenge"]
+            or request.headers.get("authorization") != f"Basic {credentials}"
+        ):
+            return JSONResponse({"error": "invalid_grant"}, status_code=400)
+        token = self.token(**{"nonce": asked["nonce"], **self.said})
+        return await self._answer("token", {"access_token": "opaque", "token_type": "Bearer", "id_token": token})
 
     async def _answer(self, what: str, document: dict[str, Any]) -> Response:
         self.fetched[what] += 1

@@ -170,7 +170,7 @@ async def test_garbage_is_refused(openid: OpenIdProvider, client: Client, garbag
 async def test_a_megabyte_is_refused_before_it_is_looked_at(openid: OpenIdProvider, client: Client) -> None:
     with pytest.raises(InvalidIdToken, match="너무 깁니다"):
         await client().identity(openid.token(name="x" * 1_000_000))
-    assert openid.fetched == {"discovery": 0, "keys": 0}
+    assert not any(openid.fetched.values())
 
 
 async def test_a_token_of_another_sign_in_is_refused(openid: OpenIdProvider, client: Client) -> None:
@@ -200,7 +200,7 @@ async def test_the_provider_is_asked_once_for_all(openid: OpenIdProvider, client
     openid.answers.set()
     assert {identity.subject for identity in await asyncio.gather(*waiting)} == {"g-1"}
     await ours.identity(openid.token())
-    assert openid.fetched == {"discovery": 1, "keys": 1}
+    assert (openid.fetched["discovery"], openid.fetched["keys"]) == (1, 1)
 
 
 async def test_who_leaves_does_not_take_the_fetch_of_the_others_along(openid: OpenIdProvider, client: Client) -> None:
@@ -219,7 +219,7 @@ async def test_a_new_key_of_the_provider_is_fetched_when_a_token_names_it(openid
     await ours.identity(openid.token())
     openid.keys.insert(0, new_key("second"))
     assert (await ours.identity(openid.token())).subject == "g-1"
-    assert openid.fetched == {"discovery": 1, "keys": 2}
+    assert (openid.fetched["discovery"], openid.fetched["keys"]) == (1, 2)
 
 
 async def test_strangers_who_invent_key_ids_make_us_ask_once_in_a_while(openid: OpenIdProvider, client: Client) -> None:
@@ -228,7 +228,7 @@ async def test_strangers_who_invent_key_ids_make_us_ask_once_in_a_while(openid: 
     for _ in range(20):
         with pytest.raises(InvalidIdToken):
             await ours.identity(openid.token(new_key("stranger")))
-    assert openid.fetched == {"discovery": 1, "keys": 1}
+    assert (openid.fetched["discovery"], openid.fetched["keys"]) == (1, 1)
 
 
 async def test_old_keys_outlive_a_failure_of_the_provider(openid: OpenIdProvider, client: Client) -> None:
@@ -255,7 +255,7 @@ async def test_a_provider_that_is_down_is_not_asked_by_every_caller(openid: Open
     for _ in range(5):
         with pytest.raises(ProviderUnreachable):
             await ours.identity(openid.token())
-    assert openid.fetched == {"discovery": 1, "keys": 0}
+    assert (openid.fetched["discovery"], openid.fetched["keys"]) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -274,4 +274,4 @@ async def test_a_discovery_document_that_cannot_be_right_is_not_believed(
 async def test_without_a_client_id_nobody_is_asked(openid: OpenIdProvider, client: Client) -> None:
     with pytest.raises(SignInNotConfigured):
         await client(client_ids=()).identity(openid.token())
-    assert openid.fetched == {"discovery": 0, "keys": 0}
+    assert not any(openid.fetched.values())

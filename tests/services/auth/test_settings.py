@@ -81,3 +81,27 @@ def test_the_discovery_document_is_below_the_issuer_unless_it_is_elsewhere() -> 
     assert AuthSettings().discovery_url == "https://accounts.google.com/.well-known/openid-configuration"
     elsewhere = AuthSettings(google_issuer="https://id.example.org/", google_discovery_url="https://id.example.org/here")
     assert elsewhere.discovery_url == "https://id.example.org/here"
+
+
+WITH_PAGES: dict[str, Any] = {
+    **PRODUCTION,
+    "return_urls": ("https://yousync.example.org/login",),
+    "google_client_secret": SecretStr("the provider's"),
+    "public_url": "https://yousync.example.org",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"google_client_secret": None}, "AUTH_GOOGLE_CLIENT_SECRET"),
+        ({"public_url": "http://yousync.example.org"}, "PUBLIC_URL"),
+        ({"return_urls": ("http://yousync.example.org/login",)}, "https://"),
+        ({"return_urls": ("/login",)}, "no address of a page"),
+        ({"return_urls": ("https://yousync.example.org/#login",)}, "no address of a page"),
+    ],
+)
+def test_production_refuses_half_of_what_sign_in_by_browser_needs(change: dict[str, Any], said: str) -> None:
+    assert AuthSettings(**WITH_PAGES)
+    with pytest.raises(ValidationError, match=said):
+        AuthSettings(**{**WITH_PAGES, **change})

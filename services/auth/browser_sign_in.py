@@ -1,0 +1,117 @@
+"""Use cases of the sign-in that leads a browser to the provider and back: authorization code with PKCE (RFC 9700, OIDC Core).
+
+The token never stands in an address. The browser comes back to the web client's page with a code that counts once, for
+seconds, and only together with the verifier of the page that began: a code in a history or a log is worth nothing, and a
+page that did not begin a sign-in cannot be made to end one.
+"""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from urllib.parse import urlencode
+
+from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
+
+from libs.common.db import Database
+from libs.common.errors import YouSyncError
+from services.auth import repository
+from services.auth.attempts import Attempt, Sealing
+from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNotConfigured, UnknownReturnUrl
+from services.auth.provider import Provider
+from services.auth.service import AccessTokens, active
+from services.auth.signing_in import GoogleSignIn
+
+log = logging.getLogger(__name__)
+
+# Seconds for a page to load and ask; RFC 6749 (4.1.2) wants ten minutes at most.
+CODE_SECONDS = 60
+DENIED = "access_denied"  # the one error of the provider (RFC 6749, 4.1.2.1) that a person causes
+
+
+class BrowserSignIn:
+    """Sign-in that begins with a link. `callback_url` is where the provider sends browsers back to."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: Provider,
+        sign_in: GoogleSignIn,
+        tokens: AccessTokens,
+        sealing: Sealing,
+        *,
+        callback_url: str,
+        return_urls: tuple[str, ...],
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._sign_in = sign_in
+        self._tokens = tokens
+        self._sealing = sealing
+        self._callback_url = callback_url
+        self._return_urls = return_urls
+
+    async def begin(self, *, challenge: str, return_url: str | None) -> tuple[str, str]:
+        """Where the browser goes, and what it keeps meanwhile. `return_url` is the first of the settings' by default.
+
+        Raises `SignInNotConfigured`, `UnknownReturnUrl`, `ProviderUnreachable`.
+        """
+        if not self._return_urls:
+            raise SignInNotConfigured
+        if return_url is None:
+            return_url = self._return_urls[0]
+        elif return_url not in self._return_urls:
+            raise UnknownReturnUrl
+        attempt = Attempt.begin(challenge=challenge, return_url=return_url)
+        where = await self._provider.authorization_url(attempt, redirect_uri=self._callback_url)
+        return where, self._sealing.seal(attempt)
+
+    async def come_back(
+        self, cookie: str | None, *, state: str | None, code: str | None, error: str | None, issuer: str | None
+    ) -> str:
+        """Where the browser goes that the provider sent back: the page it began at, with `#code=` or `#error=`.
+
+        Raises `SignInInterrupted` when this browser did not begin what it wants to end.
+        """
+        if cookie is None or state is None:
+            raise SignInInterrupted
+        attempt = self._sealing.open(cookie)
+        if not attempt.is_of(state) or (issuer is not None and not self._provider.names(issuer)):
+            raise SignInInterrupted
+        try:
+            if error is not None or code is None:
+                return _back_to(attempt, error=DENIED if error == DENIED else "provider_error")
+            identity = await self._provider.redeem(code, attempt, redirect_uri=self._callback_url)
+            account = await self._sign_in.account_of(identity)
+            return _back_to(attempt, code=await self._new_code(account.id, attempt))
+        except YouSyncError as failure:
+            log.info("a sign-in failed", extra={"code": failure.code})
+            return _back_to(attempt, error=failure.code)
+
+    async def redeem(self, code: str, verifier: str) -> str:
+        """An access token for `code`, which counts once whether or not `verifier` fits.
+
+        Raises `InvalidSignInCode`, `UnknownUser`, `Deactivated`.
+        """
+        async with self._database.transaction() as tx:
+            kept = await repository.take_code(tx.connection, _hash(code))
+        if kept is None or not hmac.compare_digest(create_s256_code_challenge(verifier).encode(), kept.challenge.encode()):
+            raise InvalidSignInCode
+        async with self._database.reading() as connection:
+            account = active(await repository.account(connection, kept.user_id))
+        return await self._tokens.issue(account)
+
+    async def _new_code(self, user_id: int, attempt: Attempt) -> str:
+        code = secrets.token_urlsafe(32)
+        async with self._database.transaction() as tx:
+            await repository.keep_code(tx.connection, _hash(code), user_id, attempt.challenge, seconds=CODE_SECONDS)
+        return code
+
+
+def _back_to(attempt: Attempt, **fragment: str) -> str:
+    """In the fragment: browsers send it to no server, and name it to no other page."""
+    return f"{attempt.return_url}#{urlencode(fragment)}"
+
+
+def _hash(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()
