@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.gateway.health import PlatformHealth
+from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 
 
@@ -18,5 +19,11 @@ def _schema(request: Request) -> PlatformSchema:
     return schema
 
 
+def _page(request: Request) -> MyPage:
+    page: MyPage = request.app.state.mypage
+    return page
+
+
 Health = Annotated[PlatformHealth, Depends(_health)]
+Page = Annotated[MyPage, Depends(_page)]
 Schema = Annotated[PlatformSchema, Depends(_schema)]

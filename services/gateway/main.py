@@ -10,11 +10,13 @@ from libs.common.background import background
 from libs.common.bus.base import Bus, BusUnavailable
 from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
-from services.gateway import endpoints
+from libs.common.web.auth import verifier_for
+from services.gateway import endpoints, mypage_endpoints
 from services.gateway.cors import Cors
 from services.gateway.health import PlatformHealth
 from services.gateway.history import Histories
 from services.gateway.hub import Hub
+from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 from services.gateway.proxy import FORM_BYTES, Proxy
 from services.gateway.routes import BodySize, Service
@@ -71,7 +73,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         "gateway",
         settings,
         title="YouSync",
-        routers=[endpoints.router],
+        routers=[endpoints.router, mypage_endpoints.router],
         lifespan=lifespan,
         checks={"bus": bus_check},
         own_schema=False,
@@ -83,5 +85,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.state.stopping = (hub.stop,)
     app.state.hub = hub
     app.state.health = PlatformHealth(upstreams, the_bus)
+    app.state.mypage = MyPage(upstreams, part_seconds=settings.part_seconds)
+    app.state.verifier = verifier_for(settings)
     app.state.schema = PlatformSchema(upstreams, app.openapi, limits)
     return app

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from libs.common.settings import BusSettings
+from libs.common.settings import BusSettings, VerifierSettings
 from libs.common.web.internal import InternalSettings
 
 MIB = 1024 * 1024
@@ -26,7 +26,7 @@ def _no_wildcard(value: tuple[str, ...]) -> tuple[str, ...]:
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list), BeforeValidator(_no_wildcard)]
 
 
-class GatewaySettings(BusSettings, InternalSettings):
+class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     """From the environment, prefix GATEWAY_; the services' addresses without it."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
@@ -53,6 +53,9 @@ class GatewaySettings(BusSettings, InternalSettings):
     upstream_seconds: float = Field(60.0, gt=0)
     # seconds that a client may stay silent within a body, or read nothing of an answer; mobile networks have gaps of 10 s
     client_seconds: float = Field(30.0, gt=0)
+
+    # seconds that a service has for its part of my page, which is shown without it then; the web client waits 10 for the page
+    part_seconds: float = Field(2.0, gt=0)
 
     # open event streams of one process; each costs about 15 KB
     max_streams: int = Field(10_000, ge=1)

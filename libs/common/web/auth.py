@@ -45,6 +45,13 @@ class Principal:
     is_admin: bool
 
 
+class SignInUnavailable(ServiceUnavailable):
+    """Nobody can be believed before `auth` has answered once."""
+
+    def __init__(self) -> None:
+        super().__init__("sign-in is not available at the moment, please try again")
+
+
 class TokenVerifier:
     """Checks access tokens. Keys are fetched once, and again when a token names an unknown one; old ones outlive a failure."""
 
@@ -52,6 +59,7 @@ class TokenVerifier:
         self._fetch_keys = fetch_keys
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
+        self._failures = 0
         self._lock = asyncio.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             leeway=leeway,
@@ -81,7 +89,7 @@ class TokenVerifier:
         if self._keys is None or not self._knows_key_of(token, self._keys):
             await self._refetch()
         if self._keys is None:
-            raise ServiceUnavailable("sign-in is not available at the moment, please try again")
+            raise SignInUnavailable
         return self._keys
 
     @staticmethod
@@ -90,13 +98,17 @@ class TokenVerifier:
         return any(key.kid == kid for key in keys.keys)
 
     async def _refetch(self) -> None:
+        failures = self._failures
         async with self._lock:
+            if failures != self._failures:
+                return  # one failed while this caller waited for it: if each tried anew, the last would wait for all
             if time.monotonic() - self._fetched_at < REFETCH_SECONDS and self._keys is not None:
                 return
             try:
                 self._keys = KeySet.import_key_set(await self._fetch_keys())  # type: ignore[arg-type]
                 self._fetched_at = time.monotonic()
             except Exception as error:
+                self._failures += 1
                 log.warning("the signing keys could not be fetched", extra={"error": repr(error)})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.bus.base import PARTITIONS, Bus
 from libs.common.bus.memory import MemoryBus
@@ -49,7 +49,8 @@ class Fake:
 
     name: str
     url: str = ""
-    app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+    app: ASGIApp | None = None
+    internal: ASGIApp | None = None  # the same below /internal
     asked: list[Scope] = field(default_factory=list)
     documents: dict[str, Any] = field(default_factory=dict)  # JSON by path
     channels: Callable[[str, int], Any] | None = None  # a history by channel and sequence
@@ -58,8 +59,9 @@ class Fake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/health/ready":
             self.asked.append(scope)
-        if self.app is not None and not scope["path"].startswith("/internal"):
-            return await self.app(scope, receive, send)
+        app = self.internal if scope["path"].startswith("/internal") else self.app
+        if app is not None:
+            return await app(scope, receive, send)
         document = self.find(scope["path"], scope["query_string"].decode())
         status = 503 if self.down else 404 if document is None else 200
         await answer(send, status, httpx.Response(status, json=document).content, (b"content-type", b"application/json"))
@@ -81,6 +83,12 @@ async def answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, by
     given = [(b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": given})
     await send({"type": "http.response.body", "body": body})
+
+
+async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers nothing, until nobody waits any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def read_body(receive: Receive) -> bytes:

@@ -171,6 +171,7 @@ async def test_one_document_shows_the_public_routes_of_all_services(gateway: htt
         "/api/scripts/analysis-progress/{job_id}",
         "/api/tokens/analysis-progress/{job_id}",
         "/api/youtube/process-progress/{job_id}",
+        "/api/mypage/overview",
         "/api/tokens/{id}",
         "/objects/{key}",
         "/api/auth/me",

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
 from libs.common.errors import Unauthenticated, Unavailable
-from libs.common.web.auth import AUDIENCE, Principal, TokenVerifier
+from libs.common.web.auth import AUDIENCE, Principal, SignInUnavailable, TokenVerifier
 
 KEY = OKPKey.generate_key("Ed25519", {"kid": "first", "use": "sig", "alg": "Ed25519"})
 NEXT_KEY = OKPKey.generate_key("Ed25519", {"kid": "second", "use": "sig", "alg": "Ed25519"})
@@ -36,6 +37,7 @@ class Keys:
 
     async def __call__(self) -> dict[str, Any]:
         self.fetched += 1
+        await asyncio.sleep(0)
         if self.down:
             raise OSError("down")
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
@@ -130,3 +132,14 @@ async def test_without_any_keys_yet_the_answer_is_unavailable_not_unauthenticate
     keys.down = True
     with pytest.raises(Unavailable):
         await verifier(keys).verify(signed(claims()))
+
+
+async def test_all_who_wait_for_the_keys_wait_for_one_failure_and_the_next_caller_tries_again() -> None:
+    keys = Keys(KEY)
+    keys.down = True
+    checking = verifier(keys)
+    refusals = await asyncio.gather(*(checking.verify(signed(claims())) for _ in range(5)), return_exceptions=True)
+    assert [type(refusal) for refusal in refusals] == [SignInUnavailable] * 5
+    assert keys.fetched == 1
+    keys.down = False
+    assert (await checking.verify(signed(claims()))).user_id == 7
