@@ -225,6 +225,7 @@ BAD_FIELDS: list[tuple[str, object]] = [
     ("end_time", 10**400),
     ("s3_pitch_url", "k" * 2049),
     ("youtube_url", None),
+    ("youtube_url", "https://" + "".join(chr(0xAC00 + number * 7 % 11172) for number in range(2000))),
     ("youtube_url", "watch?v=1"),
     ("youtube_url", "javascript://x"),
     ("youtube_url", "http://[::1"),
