@@ -40,6 +40,8 @@ async def test_each_new_scene_is_published_with_its_objects_before_its_lines(dat
         end_time=28.0,
         s3_pitch_url="Tom Hardy/vid1/1/pitch.json",
         s3_bgvoice_url="Tom Hardy/vid1/1/bg.wav",
+        category="액션",
+        youtube_url="https://www.youtube.com/watch?v=vid00000001",
     )
 
 
