@@ -12,11 +12,24 @@ from libs.common.contracts.audio import (
     AnalysisProgressed,
     AnalysisStarted,
     AudioUploaded,
+    FilmCancelled,
+    FilmCompleted,
+    FilmFailed,
+    FilmProgressed,
+    FilmRequested,
+    FilmStarted,
 )
 from yousync.audit.report import Finding, Kind
 
-FINAL = [event.name for event in (AnalysisCompleted, AnalysisFailed, AnalysisCancelled)]
-FACTS = [event.name for event in (AudioUploaded, AnalysisStarted, AnalysisProgressed)] + FINAL
+FINAL = [
+    *(event.name for event in (AnalysisCompleted, AnalysisFailed, AnalysisCancelled)),
+    *(event.name for event in (FilmCompleted, FilmFailed, FilmCancelled)),
+]
+FACTS = [
+    *(event.name for event in (AudioUploaded, AnalysisStarted, AnalysisProgressed)),
+    *(event.name for event in (FilmRequested, FilmStarted, FilmProgressed)),
+    *FINAL,
+]
 # A job may be this much over its time: the sweeper comes every few seconds, and first lets one lease pass after a start.
 GRACE = timedelta(seconds=90)
 

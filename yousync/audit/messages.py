@@ -9,16 +9,16 @@ from functools import cache
 
 import asyncpg
 
-from libs.common.bus.topology import QUEUES, WORK, Queue, matches
+from libs.common.bus.topology import PREPROCESS, QUEUES, WORK, Queue, matches
 from yousync.audit.report import Count, Finding, Kind
 
 BATCH = 5_000  # rows read at a time; no snapshot is held for longer than one batch takes
 _NOBODY = "00000000-0000-0000-0000-000000000000"
-_WORK = frozenset(queue.name for queue in WORK.values())
+_WORK = frozenset(queue.name for queue in (*WORK.values(), PREPROCESS))
 
 _SENT = """
 SELECT message_id::text AS id, type, subject, routing_key, created_at, sent_at,
-       CASE WHEN routing_key LIKE 'analysis.requested.%' THEN body END AS body
+       CASE WHEN type IN ('analysis.requested', 'preprocess.requested') THEN body END AS body
   FROM outbox
  WHERE sent_at IS NOT NULL AND sent_at <= $1 AND created_at > $2 AND (sent_at, message_id) > ($3, $4::uuid)
  ORDER BY sent_at, message_id LIMIT $5
@@ -49,7 +49,7 @@ class Sent:
     created_at: datetime
     sent_at: datetime
     queue: Queue
-    request: tuple[str, str] | None = None  # job id and lease, where it asks for an analysis
+    request: tuple[str, str] | None = None  # job id and lease, where it asks a server to do the job
 
     def finding(self, kind: Kind, text: str) -> Finding:
         """Something about this message."""
@@ -131,7 +131,7 @@ class Books:
             by_id = {sent.id: sent for sent in group}
             for row in rows:
                 if row["unknown"]:
-                    self.findings.append(by_id[row["id"]].finding(Kind.ORPHAN, "it asks to analyse a job that does not exist"))
+                    self.findings.append(by_id[row["id"]].finding(Kind.ORPHAN, "it asks for a job that does not exist"))
             return {row["id"] for row in rows if not row["unknown"]}
         ids = [sent.id for sent in group]
         return set(ids) - {row[0] for row in await self._databases[queue.service].fetch(_HANDLED, ids)}

@@ -26,8 +26,8 @@ Read = Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]
 
 _JOB = """
 SELECT jobs.*, takes.size, takes.media_type, takes.object_key, takes.created_at AS take_at,
-       scripts.script AS line, tokens.token_name AS scene
-FROM jobs JOIN takes ON takes.id = jobs.take_id
+       scripts.script AS line, tokens.token_name AS scene, films.youtube_url, films.movie_name, films.actor_name
+FROM jobs LEFT JOIN takes ON takes.id = jobs.take_id LEFT JOIN films ON films.id = jobs.film_id
 LEFT JOIN scripts ON scripts.id = jobs.script_id LEFT JOIN tokens ON tokens.id = jobs.token_id
 WHERE jobs.id = $1"""
 # Both ways from the job: what it does over, and what does it over.

@@ -65,6 +65,8 @@ def tell(found: Gathered) -> Story:
 
 
 def _headline(job: Row) -> str:
+    if job["film_id"] is not None:
+        return f"job {job['id']}: scenes of {job['actor_name']} in {job['movie_name']}, asked for by {job['owner_key']}"
     line = f"line {job['script_id']}{_quoted(job['line'])} of " if job["script_id"] is not None else "the whole of "
     who = f"user {job['user_id']}" if job["user_id"] is not None else "somebody who was not signed in"
     scene = f"scene {job['token_id']}{_quoted(job['scene'])}"
@@ -76,6 +78,9 @@ def _quoted(text: str | None) -> str:
 
 
 def _received(found: Gathered, job: Row) -> Node:
+    if job["film_id"] is not None:
+        over = "" if job["retry_of"] is None else f", to do job {job['retry_of']} over"
+        return Node(f"the film was asked for{over}: {job['youtube_url']}", job["created_at"])
     stored = f"{size(job['size'])} of {job['media_type']}, stored as {job['object_key']}"
     if job["retry_of"] is None:
         return Node(f"the take was received: {stored}", job["take_at"])
@@ -141,7 +146,8 @@ def _step_text(step: Row, job: Row) -> str:
     again = "; it is to be tried again" if step["state"] in ("queued", "dispatched") else ended
     match step["event"]:
         case "uploaded":
-            return "accepted: the job is committed" + (" together with its take" if job["retry_of"] is None else "")
+            with_take = job["retry_of"] is None and job["film_id"] is None
+            return "accepted: the job is committed" + (" together with its take" if with_take else "")
         case "started":
             return f"{worker} took it up"
         case "completed":

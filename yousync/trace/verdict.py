@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from libs.common.bus.topology import PREPROCESS, WORK, Queue
 from yousync.trace.fate import PATIENCE, Fate, Where, all_fates, since
 from yousync.trace.gather import Gathered, Row
 from yousync.trace.words import REASONS, how_long
@@ -47,7 +48,10 @@ def _held_up(found: Gathered) -> Fate | None:
 
 def _outdated(found: Gathered, fate: Fate) -> bool:
     assert found.job is not None
-    return fate.message.type == "analysis.requested" and fate.message.body.get("lease") != found.job["lease"]
+    return (
+        fate.message.type in ("analysis.requested", "preprocess.requested")
+        and fate.message.body.get("lease") != found.job["lease"]
+    )
 
 
 def _why(found: Gathered, fate: Fate) -> str:
@@ -92,9 +96,10 @@ def _waits(found: Gathered, job: Row) -> tuple[str, bool]:
                 False,
             )
         case "dispatched":
-            line = found.broker.lines.get(f"analysis.work.{job['priority']}") if found.broker else None
+            queue, server = _work_queue(job)
+            line = found.broker.lines.get(queue.name) if found.broker else None
             others = f": {_many(line.ready, 'job')} in its work queue, {_many(line.consumers, 'consumer')}" if line else ""
-            return f"waits for a free analysis server since {_clock(job['updated_at'])}{others}", False
+            return f"waits for a free {server} since {_clock(job['updated_at'])}{others}", False
     if job["dispatch_at"] > found.now:
         left = how_long(job["dispatch_at"] - found.now)
         return f"waits for its next attempt, in {left} (it has had {_many(job['attempt'], 'attempt')})", False
@@ -103,6 +108,11 @@ def _waits(found: Gathered, job: Row) -> tuple[str, bool]:
         f"before it, {found.running} running",
         False,
     )
+
+
+def _work_queue(job: Row) -> tuple[Queue, str]:
+    """Where the job waits for a server, and for which."""
+    return (PREPROCESS, "preprocessor") if job["film_id"] is not None else (WORK[job["priority"]], "analysis server")
 
 
 def _clock(moment: Any) -> str:

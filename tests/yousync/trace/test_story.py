@@ -24,7 +24,7 @@ def job(**changes: Any) -> dict[str, Any]:
     return {
         "id": JOB, "state": "queued", "attempt": 0, "priority": "high", "turn": 1, "lease": None, "worker": None,
         "lease_expires_at": None, "dispatch_at": at(0), "deadline": at(600), "retry_of": None, "reason": None,
-        "token_id": 3, "scene": "The Ferry", "script_id": 7, "line": "you could", "user_id": 5,
+        "token_id": 3, "scene": "The Ferry", "script_id": 7, "line": "you could", "user_id": 5, "film_id": None,
         "size": 44_600, "media_type": "audio/wav", "object_key": "takes/1.wav", "take_at": at(0),
         "created_at": at(0), "updated_at": at(0), "finished_at": None, **changes,
     }  # fmt: skip
@@ -334,6 +334,19 @@ def test_jobs_of_the_same_take_are_told_of() -> None:
     assert told[0] == "earlier job earlier: failed (the job's time was up)"
     assert told[1].startswith("asked to do job earlier over; its take: 43.6 KiB of audio/wav")
     assert told[-1] == "done over by job later: is being worked on"
+
+
+def test_a_film_has_a_story_without_a_take() -> None:
+    film = {
+        "film_id": "f", "youtube_url": "https://youtu.be/x", "movie_name": "Inception", "actor_name": "Tom Hardy",
+        "owner_key": "user:9", "priority": "film", "state": "dispatched", "lease_expires_at": at(600), "take_at": None,
+    }  # fmt: skip
+    log = [step("uploaded", "queued", 0), step("dispatch", "dispatched", 1, attempt=1)]
+    story = tell(gathered(60, job=job(**film), log=log))
+    assert story.headline == f"job {JOB}: scenes of Tom Hardy in Inception, asked for by user:9"
+    told = lines(story.nodes)
+    assert told[:2] == ["the film was asked for: https://youtu.be/x", "accepted: the job is committed"]
+    assert story.verdict.startswith("waits for a free preprocessor since")
 
 
 def test_a_job_from_before_there_was_a_log_has_a_story_too() -> None:
