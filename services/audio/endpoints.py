@@ -6,15 +6,18 @@ from fastapi import APIRouter, Depends, Path, Request
 
 from libs.common.web.auth import OptionalUser
 from libs.common.web.internal import require_service
+from libs.common.web.openapi import answers
 from services.audio import forms
 from services.audio.deps import Client, Jobs, Limits, Scripts, Uploads
-from services.audio.errors import JobNotFound
+from services.audio.errors import JobNotFound, ScriptNotFound
 from services.audio.film_schemas import FilmSummary
 from services.audio.schemas import JobState, JobSummary, UploadAccepted
 from services.audio.uploads import Target, Uploader
 
 router = APIRouter(prefix="/api", tags=["audio"])
 internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+
+NO_RESULT, NO_ANALYSIS = "결과가 없습니다.", "분석 결과를 찾을 수 없습니다."
 
 JobId = Annotated[str, Path(description="As the upload answered it")]
 
@@ -23,7 +26,7 @@ JobId = Annotated[str, Path(description="As the upload answered it")]
     "/scripts/{script_id}/upload-audio",
     summary="Upload a recording of a line and begin its analysis",
     openapi_extra=forms.documented(file=forms.FILE),
-    responses=forms.PROBLEMS,
+    responses={**forms.PROBLEMS, **answers(ScriptNotFound())},
 )
 async def upload_audio(
     script_id: int,
@@ -42,16 +45,24 @@ async def upload_audio(
     return UploadAccepted(job_id=job_id)
 
 
-@router.get("/scripts/analysis-result/{job_id}", summary="State and result of an analysis")
+@router.get(
+    "/scripts/analysis-result/{job_id}",
+    summary="State and result of an analysis",
+    responses=answers(JobNotFound(NO_RESULT)),
+)
 async def script_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobState:
     """Of a job with an owner only to its owner; of one that was uploaded without sign-in to whoever knows the id."""
-    return JobState.of(await jobs.visible_take(job_id, viewer, missing="결과가 없습니다."))
+    return JobState.of(await jobs.visible_take(job_id, viewer, missing=NO_RESULT))
 
 
-@router.get("/tokens/analysis-result/{job_id}", summary="State and result of an analysis, as the web client asks")
+@router.get(
+    "/tokens/analysis-result/{job_id}",
+    summary="State and result of an analysis, as the web client asks",
+    responses=answers(JobNotFound(NO_ANALYSIS)),
+)
 async def token_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobState:
     """The same, under the path that the web client uses."""
-    return JobState.of(await jobs.visible_take(job_id, viewer, missing="분석 결과를 찾을 수 없습니다."))
+    return JobState.of(await jobs.visible_take(job_id, viewer, missing=NO_ANALYSIS))
 
 
 @internal_router.get("/jobs/{job_id}")

@@ -1,26 +1,23 @@
 """The routes of films that scenes are to be made of."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
 from libs.common.contracts.audio import JobKind
 from libs.common.web.auth import Admin, OptionalUser
+from libs.common.web.openapi import answers
 from services.audio.deps import Films, Jobs, Webhooks
-from services.audio.errors import JobIdMissing, JobNotFound
+from services.audio.errors import JobIdMissing, JobNotFound, PreprocessingUnavailable
 from services.audio.film_schemas import FilmAccepted, FilmAsked, FilmState
 from services.audio.forms import body_of
-from services.audio.webhook_endpoints import DOCUMENTED, PROBLEMS, JobId, Ticket
+from services.audio.webhook_endpoints import DOCUMENTED, PROBLEMS, JobId, Received, Ticket
 
 router = APIRouter(prefix="/api/youtube", tags=["films"])
 
 MISSING = "영상 처리 작업을 찾을 수 없습니다."
 
-_PROCESS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "Nobody is signed in"},
-    403: {"description": "Only administrators may: it costs money, and makes scenes for everybody"},
-    503: {"description": "There is no preprocessor, or nothing could be stored; ask again later"},
-}
+_PROCESS = answers(PreprocessingUnavailable())
 
 
 @router.post("/process", summary="Have scenes made of a film on YouTube", responses=_PROCESS)
@@ -32,7 +29,7 @@ async def process(asked: FilmAsked, admin: Admin, films: Films) -> FilmAccepted:
 @router.get(
     "/process-status/{job_id}",
     summary="State of a film's job, and the scenes that were made",
-    responses={404: {"description": "No such job, or the caller is no administrator"}},
+    responses=answers(JobNotFound(MISSING)),
 )
 async def process_status(
     job_id: Annotated[str, Path(description="As the request was answered")], viewer: OptionalUser, jobs: Jobs
@@ -50,7 +47,7 @@ async def process_status(
     openapi_extra=DOCUMENTED,
     responses=PROBLEMS,
 )
-async def process_complete(request: Request, webhooks: Webhooks, job_id: JobId = "", ticket: Ticket = "") -> dict[str, Any]:
+async def process_complete(request: Request, webhooks: Webhooks, job_id: JobId, ticket: Ticket = "") -> Received:
     """`{"token_ids": [1], "status", "message"}`; a `status` of `failed` or `error` ends the job without scenes.
 
     Stored when this answers; what comes too late changes nothing.
@@ -58,4 +55,4 @@ async def process_complete(request: Request, webhooks: Webhooks, job_id: JobId =
     if not job_id:
         raise JobIdMissing
     await webhooks.receive(job_id, JobKind.FILM, ticket, body_of(request))
-    return {"received": True, "job_id": job_id}
+    return Received(job_id=job_id)

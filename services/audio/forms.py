@@ -8,20 +8,35 @@ from fastapi import Header, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
-from services.audio.errors import InvalidField, MalformedUpload, UploadTooLarge
+from libs.common.web.openapi import answers
+from services.audio.errors import (
+    CatalogUnavailable,
+    IdempotencyKeyReused,
+    InvalidField,
+    InvalidIdempotencyKey,
+    MalformedUpload,
+    UnsupportedAudio,
+    UploadTooLarge,
+)
 from services.audio.multipart import OVERHEAD_BYTES, Form, file_in
 from services.audio.uploads import Target, Uploader, UploadService
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "No complete multipart form, or an invalid Idempotency-Key"},
-    404: {"description": "No such script or scene"},
-    409: {"description": "The Idempotency-Key was used for another recording"},
-    413: {"description": "More bytes than a recording may have"},
-    415: {"description": "No audio format that can be analysed"},
-    503: {"description": "Something that the upload needs does not answer; send it again later"},
-}
+PROBLEMS = answers(
+    MalformedUpload("the connection ended before the upload did"),
+    InvalidIdempotencyKey(),
+    IdempotencyKeyReused(),
+    UploadTooLarge(50 * 1024 * 1024),
+    UnsupportedAudio(),
+    CatalogUnavailable(),
+)
 
-IdempotencyKey = Annotated[str | None, Header(description="The same key with the same recording begins no second analysis")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="The same key with the same recording begins no second analysis",
+        json_schema_extra={"pattern": "^[ -~]{1,200}$"},  # refused with a name of its own, not as the framework would
+    ),
+]
 
 
 def documented(**fields: dict[str, Any]) -> dict[str, Any]:

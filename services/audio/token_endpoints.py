@@ -6,9 +6,10 @@ from fastapi import APIRouter, Query, Request
 
 from libs.common.contracts.audio import Priority
 from libs.common.web.auth import OptionalUser, User
+from libs.common.web.openapi import answers
 from services.audio import forms
 from services.audio.deps import Batches, Client, Jobs, Limits, Tokens, Uploads
-from services.audio.errors import NoJobIds
+from services.audio.errors import NoJobIds, TokenNotFound
 from services.audio.token_schemas import BatchAccepted, BatchProgress, QueueInfo, QueueStatus, TokenUploadAccepted
 from services.audio.uploads import Target, Uploader
 
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/api/tokens", tags=["audio"])
     "/{token_id}/upload-audio",
     summary="Upload a recording of a whole scene and begin its analysis",
     openapi_extra=forms.documented(file=forms.FILE),
-    responses=forms.PROBLEMS,
+    responses={**forms.PROBLEMS, **answers(TokenNotFound(1))},
 )
 async def upload_audio(
     token_id: int,
@@ -44,7 +45,7 @@ async def upload_audio(
     openapi_extra=forms.documented(
         files={"type": "array", "items": forms.FILE}, token_ids={"type": "string", "example": "1,2"}
     ),
-    responses=forms.PROBLEMS,
+    responses={**forms.PROBLEMS, **answers(TokenNotFound(1))},
 )
 async def batch_upload(request: Request, user: User, client: Client, batches: Batches, limits: Limits) -> BatchAccepted:
     """The n-th of `files` is a recording of the n-th of `token_ids`. All of them are taken, or none.
@@ -56,11 +57,13 @@ async def batch_upload(request: Request, user: User, client: Client, batches: Ba
         return BatchAccepted.of(await batches.accept(form, Uploader(user.user_id, client)))
 
 
-@router.get("/batch-progress", summary="State of several analyses")
+@router.get("/batch-progress", summary="State of several analyses", responses=answers(NoJobIds()))
 async def batch_progress(
     viewer: OptionalUser,
     jobs: Jobs,
-    job_ids: Annotated[str, Query(max_length=4000, description="Ids with commas between them")],
+    job_ids: Annotated[
+        str, Query(max_length=4000, description="Ids with commas between them", json_schema_extra={"pattern": r"[^\s,]"})
+    ],
 ) -> BatchProgress:
     """A job that is somebody else's is shown as one that is not there."""
     wanted = [job_id for part in job_ids.split(",") if (job_id := part.strip())]

@@ -3,7 +3,19 @@
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from libs.common.storage.base import ObjectNotFound
 from libs.common.storage.disk import DiskStorage
+from libs.common.storage.signing import BadSignature, LinkExpired
+from libs.common.web.openapi import Responses, answers
+
+ANSWERS: Responses = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    **answers(
+        BadSignature("This link is not valid. Ask for a new one."),
+        LinkExpired("This link has expired. Ask for a new one."),
+        ObjectNotFound("there is no such object"),
+    ),
+}
 
 
 def disk_objects_router(storage: DiskStorage) -> APIRouter:
@@ -14,7 +26,12 @@ def disk_objects_router(storage: DiskStorage) -> APIRouter:
     router = APIRouter(tags=["objects"])
 
     @router.head("/objects/{key:path}", include_in_schema=False)
-    @router.get("/objects/{key:path}", summary="One stored object, by a signed link", response_class=FileResponse)
+    @router.get(
+        "/objects/{key:path}",
+        summary="One stored object, by a signed link",
+        response_class=FileResponse,
+        responses=ANSWERS,
+    )
     async def get_object(key: str, expires: str = "", signature: str = "") -> FileResponse:
         # The signature goes first: without one, nothing is told about a key, not even whether it could exist.
         seconds_left = storage.signer.verify(key, expires=expires, signature=signature)
