@@ -1,12 +1,25 @@
-"""The platform with an analysis server of the old kind, which knows only form POSTs and webhooks."""
+"""The platform with an analysis server of the old kind, which knows only POSTs and webhooks, and prepares films as well."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
-from tests.analysis_server import AnalysisServer, Behaviour, LineJob, TokenJob, garbage, scores, status, webhook, webhook_first
+from tests.analysis_server import (
+    AnalysisServer,
+    Behaviour,
+    FilmJob,
+    LineJob,
+    TokenJob,
+    garbage,
+    scores,
+    status,
+    webhook,
+    webhook_first,
+)
 from tests.e2e.flow import Take, follow, speak
 from tests.e2e.platforms import TAKES, Embedded
 from yousync.client import Client
@@ -19,8 +32,12 @@ MOST_JOBS = 4
 class Bridged:
     """A platform, and the server that scores for it."""
 
-    url: str
+    platform: Embedded
     server: AnalysisServer
+
+    @property
+    def url(self) -> str:
+        return self.platform.url
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +50,15 @@ async def bridged(tmp_path_factory: pytest.TempPathFactory, s3: PrivateS3) -> As
             ANALYSIS_HTTP_URL=server.token_url,
             SCRIPT_ANALYSIS_HTTP_URL=server.line_url,
             ANALYSIS_HTTP_CONCURRENCY=str(MOST_JOBS),
+            YOUTUBE_PREPROCESSOR_HTTP_URL=server.film_url,
+            AUDIO_PREPROCESSING="true",
             AUDIO_RETRY_SECONDS="[0]",
             **s3.environment,
         )
         await asyncio.to_thread(platform.start)
         try:
             await asyncio.to_thread(platform.import_samples)
-            yield Bridged(platform.url, server)
+            yield Bridged(platform, server)
         finally:
             await asyncio.to_thread(platform.stop)
         assert server.faults == []
@@ -107,3 +126,30 @@ async def test_jobs_whose_server_was_away_are_done_when_it_is_back(bridged: Brid
         await bridged.server.start()
         await following
     assert [take.final["status"] for take in takes] == ["completed"] * len(takes)
+
+
+async def test_a_film_is_prepared_and_its_scenes_are_told(bridged: Bridged) -> None:
+    bridged.server.plan(webhook(0.2))
+    async with Client(bridged.url) as client:
+        headers = {"Authorization": f"Bearer {await client.sign_in('admin@example.org', admin=True)}"}
+    film = {"youtube_url": "https://youtu.be/dQw4w9WgXcQ", "movie_name": "Inception", "actor_name": "Tom Hardy"}
+    async with asyncio.timeout(60), httpx.AsyncClient(base_url=bridged.url, timeout=30, trust_env=False) as http:
+        accepted = await http.post("/api/youtube/process", json=film, headers=headers)
+        assert accepted.status_code == 200, accepted.text
+        job_id = accepted.json()["job_id"]
+        async with http.stream("GET", f"/api/youtube/process-progress/{job_id}") as stream:
+            lines = [line async for line in stream.aiter_lines() if line.startswith("data:")]
+        state = (await http.get(f"/api/youtube/process-status/{job_id}/", headers=headers)).json()
+        assert (await http.get(f"/api/youtube/process-progress/{job_id}/")).text.count("data:") == 1
+    frames = [json.loads(line.removeprefix("data:")) for line in lines]
+    assert frames[-1] == state
+    assert (state["status"], state["token_id"], state["token_ids"]) == ("completed", 1, [1, 2])
+    assert all(frame.keys() == state.keys() and frame["token_ids"] is None for frame in frames[:-1])
+    assert await bridged.server.until_called_back(job_id) == [200]
+    job = bridged.server.asked[-1].job
+    assert isinstance(job, FilmJob)
+    assert (job.job_id, job.movie_name) == (job_id, "Inception")
+    told = await asyncio.to_thread(bridged.platform.yousync, "trace", job_id)
+    assert "scenes of Tom Hardy in Inception" in told
+    assert "completed in" in told.splitlines()[-1]
+    assert "Nothing is lost, stuck or twice." in await asyncio.to_thread(bridged.platform.yousync, "audit")
