@@ -9,7 +9,7 @@ from services.catalog import edit_repository
 from services.catalog.bookmarks_repository import Bookmark
 from services.catalog.errors import AlreadyBookmarked, TokenNotFound
 from services.catalog.fields import MAX_ID
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 
 # The web client shows all on my page at once. So many are 150 KB; older ones are at the list, which has pages.
 OVERVIEW_MAX = 500

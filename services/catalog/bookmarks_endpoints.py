@@ -10,7 +10,7 @@ from libs.common.web.openapi import answers
 from services.catalog.bookmarks_schemas import Bookmark, Bookmarked, BookmarkNew, BookmarkOverview, Limit, Offset
 from services.catalog.deps import BookmarksDep
 from services.catalog.errors import AlreadyBookmarked, TokenNotFound
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 
 router = APIRouter(prefix="/api/mypage/bookmarks", tags=["my page"])
 internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)

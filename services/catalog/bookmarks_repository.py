@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.learner_models import BOOKMARKS
 from services.catalog.models import TOKENS, URLS
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,27 @@ from services.catalog.editing import Editor
 from services.catalog.errors import BadDocument, DocumentTooLarge
 from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
+from services.catalog.listing import Lists
 from services.catalog.preconditions import IfMatch
 from services.catalog.removing import Remover
-from services.catalog.repository import Page
 from services.catalog.requests import VideoRequests
-from services.catalog.schemas import Limit, Skip
 from services.catalog.service import Catalogue
+from services.catalog.viewing import Views
 
 
 def _catalogue(request: Request) -> Catalogue:
     catalogue: Catalogue = request.app.state.catalogue
     return catalogue
+
+
+def _lists(request: Request) -> Lists:
+    lists: Lists = request.app.state.lists
+    return lists
+
+
+def _views(request: Request) -> Views:
+    views: Views = request.app.state.views
+    return views
 
 
 def _importer(request: Request) -> Importer:
@@ -79,10 +89,6 @@ async def _import_document(request: Request, caller: Admin) -> bytes:
     return bytes(content)
 
 
-def _page(skip: Skip = 0, limit: Limit = 100) -> Page:
-    return Page(skip, limit)
-
-
 BookmarksDep = Annotated[Bookmarks, Depends(_bookmarks)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 EditorDep = Annotated[Editor, Depends(_editor)]
@@ -90,6 +96,7 @@ ExporterDep = Annotated[Exporter, Depends(_exporter)]
 IfMatchDep = Annotated[IfMatch, Depends(_if_match)]
 ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]
-PageDep = Annotated[Page, Depends(_page)]
+ListsDep = Annotated[Lists, Depends(_lists)]
 RemoverDep = Annotated[Remover, Depends(_remover)]
 VideoRequestsDep = Annotated[VideoRequests, Depends(_video_requests)]
+ViewsDep = Annotated[Views, Depends(_views)]

@@ -3,6 +3,7 @@
 YouSyncError
 ├── TokenNotFound, ScriptNotFound, UrlNotFound     there is no such thing
 ├── NoActorOfToken                                 the scene is linked to no actor
+├── BadPage                                        a cursor that no list of ours gave, or that says nothing here
 ├── ActorExists                                    somebody has this name
 ├── InvalidField         what is to be written cannot be; names the field
 ├── ChangedMeanwhile     it is not any more as the caller has seen it
@@ -60,6 +61,16 @@ class NoActorOfToken(NotFound):
 
     def __init__(self) -> None:
         super().__init__("해당 토큰과 연결된 배우를 찾을 수 없습니다.")
+
+
+class BadPage(YouSyncError):
+    """What is asked for is no page of this list."""
+
+    kind = Kind.UNPROCESSABLE
+    code = "bad_page"
+
+    def __init__(self, detail: str = "`after` is no cursor of this list: begin without it, then follow `Link`") -> None:
+        super().__init__(detail)
 
 
 class ActorExists(YouSyncError):

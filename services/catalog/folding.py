@@ -1,6 +1,10 @@
 """How names are compared: without case, and however a keyboard composes its letters."""
 
 import unicodedata
+from typing import Final
+
+# The consonants that a Korean syllable can begin with, as a keyboard types them alone.
+INITIALS: Final = frozenset("ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ")
 
 
 def fold(text: str) -> str:

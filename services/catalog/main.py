@@ -29,11 +29,13 @@ from services.catalog.endpoints import (
 )
 from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
+from services.catalog.listing import Lists
 from services.catalog.removing import Remover
 from services.catalog.requests import VideoRequests
 from services.catalog.service import Catalogue
 from services.catalog.settings import CatalogSettings
 from services.catalog.storage import SceneObjects
+from services.catalog.viewing import Views
 from services.catalog.write_endpoints import router as write_router
 
 SERVICE = "catalog"
@@ -43,7 +45,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     """The app. `bus` is given, and started and closed by its owner, where several services share a process."""
     database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
-    objects = SceneObjects(storage)
+    objects = SceneObjects(storage, pitch_cache_bytes=settings.pitch_cache_bytes)
     people = People(service_client(settings.auth_url, settings.service_key))
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
@@ -84,6 +86,8 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
         checks={"database": database.check, "storage": storage.check},
     )
     app.state.catalogue = Catalogue(database, objects)
+    app.state.lists = Lists(database)
+    app.state.views = Views(database)
     app.state.importer = Importer(database, objects)
     app.state.exporter = Exporter(database, objects)
     app.state.editor = Editor(database)

@@ -70,7 +70,7 @@ TOKENS = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),  # of the last change that was published
     sa.Index("ix_tokens_views", "view_count", "id"),
     sa.Index("ix_tokens_category", "category", "id"),
-    # The predicate is `SYNC_COLLECTION_SECONDS`: scenes for practising again and again, in an order that looks random.
+    # Scenes below 20 seconds are for practising again and again, in an order that looks random.
     sa.Index("ix_tokens_short", sa.text("md5(id::text)"), "id", postgresql_where=IS_SHORT),
 )
 

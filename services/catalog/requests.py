@@ -12,7 +12,7 @@ from services.catalog import requests_repository as sql
 from services.catalog.errors import AlreadyUnderReview, NotRejected, RequestNotFound, UnknownStatus
 from services.catalog.fields import MAX_ID
 from services.catalog.learner_models import RequestStatus
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 from services.catalog.requests_repository import VideoRequest
 
 

@@ -7,7 +7,7 @@ from libs.common.web.openapi import answers
 from services.catalog.bookmarks_schemas import Limit, Offset
 from services.catalog.deps import VideoRequestsDep
 from services.catalog.errors import AlreadyUnderReview, NotRejected, NotReviewer, RequestNotFound, UnknownStatus
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 from services.catalog.requests_schemas import Decision, Done, VideoRequest, VideoRequestNew
 
 router = APIRouter(prefix="/api/request", tags=["video requests"])

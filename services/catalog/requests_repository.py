@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.learner_models import VIDEO_REQUESTS, RequestStatus
-from services.catalog.repository import Page
+from services.catalog.paging import Page
 
 
 @dataclass(frozen=True, slots=True)

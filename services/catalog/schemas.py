@@ -1,23 +1,19 @@
 """What goes over catalog's wire; the shapes are those of the service that this one replaces."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from services.catalog import importing, service
+from services.catalog import importing, listing, service
+from services.catalog.fields import Sought
 
 MAX_SKIP = 2**31 - 1
 
 
-def _storable(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not contain the character NUL")
-    return value
-
-
-SearchText = Annotated[str, Path(max_length=200), AfterValidator(_storable)]
-Address = Annotated[str, Field(max_length=2048), AfterValidator(_storable)]
+SearchText = Annotated[Sought, Path(max_length=200)]
+Address = Annotated[Sought, Field(max_length=2048)]
 Skip = Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave out from the beginning")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
 
@@ -80,15 +76,28 @@ class TokenDetail(Token):
     pitch: Any = Field(description='The melody, `[{"time": seconds, "hz": number or null}, ..]`, or null')
     scripts: list[Script]
 
-    @classmethod
-    def of(cls, detail: service.TokenDetail) -> Self:
-        """From the use case's answer."""
-        return cls(
-            **Token.model_validate(detail.token).model_dump(),
-            bgvoice_url=detail.bgvoice_url,
-            pitch=detail.pitch,
-            scripts=[Script.model_validate(script) for script in detail.scripts],
-        )
+
+@dataclass(frozen=True, slots=True)
+class DetailShown:
+    """A scene's page as JSON. `lasting` says when another one is due: all of it but the link, which is new every time."""
+
+    body: bytes
+    lasting: bytes
+
+
+_TEXT: TypeAdapter[str | None] = TypeAdapter(str | None)
+_TOKEN = TypeAdapter(Token)
+_SCRIPTS = TypeAdapter(list[Script])
+
+
+def detail_shown(detail: service.TokenDetail) -> DetailShown:
+    """What `TokenDetail` describes. The melody, most of it, is JSON already and goes in as it is."""
+    token = _TOKEN.dump_json(Token.model_validate(detail.token))
+    scripts = _SCRIPTS.dump_json([Script.model_validate(script) for script in detail.scripts])
+    link = _TEXT.dump_json(detail.bgvoice_url)
+    rest = b',"pitch":%b,"scripts":%b}' % (detail.pitch or b"null", scripts)
+    lasting = token + rest + str(detail.link_period if detail.link_period is not None else detail.bgvoice_url).encode()
+    return DetailShown(b'%b,"bgvoice_url":%b%b' % (token[:-1], link, rest), lasting)
 
 
 class DuetScene(BaseModel):
@@ -100,7 +109,7 @@ class DuetScene(BaseModel):
     duet_pair: tuple[Token, Token]
 
     @classmethod
-    def of(cls, duet: service.Duet) -> Self:
+    def of(cls, duet: listing.Duet) -> Self:
         """From the use case's answer."""
         return cls(
             youtube_url=duet.first.youtube_url,

@@ -31,7 +31,7 @@ def bearer(user_id: int = 1, *, admin: bool = False) -> dict[str, str]:
     """The headers of somebody whom auth signed in."""
     now = int(time.time())
     who = {"sub": str(user_id), "email": "a@b", "admin": admin}
-    claims = {"iss": "yousync", "aud": AUDIENCE, **who, "iat": now, "exp": now + 60}
+    claims = {"iss": "yousync", "aud": AUDIENCE, **who, "iat": now, "exp": now + 3600}
     return {"Authorization": f"Bearer {jwt.encode({'alg': 'Ed25519', 'kid': KEY.kid}, claims, KEY, algorithms=['Ed25519'])}"}
 
 

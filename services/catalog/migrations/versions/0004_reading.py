@@ -22,7 +22,8 @@ $$
 _INITIALS = """
 CREATE FUNCTION initial_consonants(name text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT coalesce(string_agg(initials[1 + (ascii(letter) - 44032) / 588], '' ORDER BY at), '')
-  FROM string_to_array('ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ', NULL) AS initials, unnest(string_to_array(name, NULL)) WITH ORDINALITY AS letters (letter, at)
+  FROM string_to_array('ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ', NULL) AS initials,
+       unnest(string_to_array(name, NULL)) WITH ORDINALITY AS letters (letter, at)
   WHERE ascii(letter) BETWEEN 44032 AND 55203
 $$
 """
