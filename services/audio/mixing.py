@@ -58,12 +58,11 @@ def _faded(voice: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _limited(sound: Sound) -> Sound:
-    """A limiter that looks ahead: it is down before the peak comes, and what never comes near `CEILING` stays as it was."""
+    """A limiter that looks ahead, in place: it is down before the peak comes, and what is far from one stays as it was."""
     length = sound.shape[1]
-    blocks = -(-length // _BLOCK)
-    peaks = np.zeros(blocks * _BLOCK)
-    peaks[:length] = np.abs(sound).max(axis=0)
-    needed: Gains = CEILING / np.maximum(peaks.reshape(blocks, _BLOCK).max(axis=1), CEILING)
+    begins = np.arange(0, length, _BLOCK)
+    peaks = np.maximum(*(np.maximum.reduceat(each, begins) for each in (sound.max(axis=0), -sound.min(axis=0))))
+    needed: Gains = CEILING / np.maximum(peaks, CEILING)
     if needed.min() == 1.0:
         return sound
     # The least that is needed within reach, then its mean over as much: smooth, and nowhere above what is needed there.
@@ -71,6 +70,7 @@ def _limited(sound: Sound) -> Sound:
     lowest = sliding_window_view(np.pad(needed, _REACH + 1, mode="edge"), 2 * _REACH + 3).min(axis=1)
     width = 2 * _REACH + 1
     smooth = np.convolve(np.pad(lowest, _REACH, mode="edge"), np.full(width, 1 / width), mode="valid")
-    centres = (np.arange(blocks) + 0.5) * _BLOCK
-    gain = np.interp(np.arange(length), centres, smooth).astype(np.float32)
-    return sound * gain
+    for begin in range(0, length, RATE):  # so that what it takes beside the sound is small
+        piece = sound[:, begin : begin + RATE]
+        piece *= np.interp(np.arange(begin, begin + piece.shape[1]), begins + _BLOCK / 2, smooth).astype(np.float32)
+    return sound

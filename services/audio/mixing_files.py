@@ -41,7 +41,9 @@ def decode(data: bytes, max_seconds: float) -> Sound:
         raise Unreadable("no audio file of a known kind")
     try:
         return _decode(data, _DEMUXERS[kind], max_seconds)
-    except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+    except MemoryError:  # FFmpeg has one of its own; where there is more memory it can be decoded
+        raise
+    except (av.FFmpegError, ValueError, OverflowError) as error:
         raise Unreadable(f"{kind.media_type}: {error}") from error
 
 
@@ -77,10 +79,12 @@ def _decode(data: bytes, demuxer: str, max_seconds: float) -> Sound:
             raise Unreadable("nothing could be decoded")
         pieces += [_samples(resampled) for resampled in resampler.resample(None)]
     sound = np.concatenate(pieces, axis=1)[:, :wanted]
+    del pieces  # as much memory as the sound
     if len(sound) > 2:
         sound = sound.mean(axis=0, keepdims=True)
     # Floating-point files may hold anything.
-    return np.clip(np.nan_to_num(sound, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0).astype(np.float32, copy=False)
+    np.nan_to_num(sound, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    return np.clip(sound, -1.0, 1.0, out=sound)
 
 
 def _samples(frame: av.AudioFrame) -> Sound:

@@ -66,8 +66,8 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     mixing_processes: int = Field(1, ge=1)
     # after this a mixing process is ended; a minute's scene takes about two
     mixing_seconds: float = Field(60.0, gt=0)
-    # of address space for one mixing process, most of it libraries; a scene of five minutes uses half of it
-    mixing_memory_mib: int = Field(2048, ge=512)
+    # of address space for one mixing process; that of a minute's scene needs half of it, of five minutes nearly all
+    mixing_memory_mib: int = Field(1024, ge=256)
     # a dubbing that three processes could not mix will not be mixed by a fourth
     mixing_attempts: int = Field(3, ge=1)
     # an answer waits this long for its dubbing: below the client's patience of 30, and the gateway's

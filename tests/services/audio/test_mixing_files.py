@@ -98,6 +98,15 @@ def test_what_holds_no_sound_of_a_known_kind_is_refused(data: bytes) -> None:
         decode(data, 10.0)
 
 
+def test_a_process_without_memory_does_not_blame_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(av, "open", no_memory)
+    with pytest.raises(MemoryError):
+        decode(FILES["wav"], 1.0)
+
+
 def test_what_was_mixed_is_heard_when_it_was_mixed() -> None:
     sound = np.tile(LATE, (2, 1)) + tone(3.0)
     played = heard(encode(sound))
