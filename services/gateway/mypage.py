@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import aiohttp
-from multidict import CIMultiDict
 from prometheus_client import Counter
 from pydantic import BaseModel
 
@@ -17,7 +16,7 @@ from libs.common.errors import Unauthenticated
 from libs.common.web.auth import INVALID, Principal
 from services.gateway.mypage_schemas import Account, BookmarksPart, Overview, PracticePart
 from services.gateway.routes import Service
-from services.gateway.upstream import Upstreams
+from services.gateway.upstream import Upstreams, asking
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class MyPage:
         return kind.model_validate(await self._upstreams.get_json(owner, path))
 
     async def _account(self, authorization: str) -> Account:
-        headers = CIMultiDict({"Authorization": authorization})
+        headers = asking({"Authorization": authorization})
         async with self._upstreams.request(Service.AUTH, "GET", "/api/auth/me", "", headers=headers) as answer:
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 raise Unauthenticated(_detail(await answer.read()))

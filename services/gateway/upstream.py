@@ -12,6 +12,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from libs.common.telemetry import current
 from libs.common.web.internal import HEADER
 from services.gateway.routes import Service
 
@@ -22,6 +23,12 @@ MAX_CONNECTIONS = 512
 KEEP_ALIVE_SECONDS = 60.0
 # What aiohttp would add by itself, and a proxy must not.
 NOTHING_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+def asking(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """`headers` of a question of our own, under the id and in the trace of the request for which it is asked, if any."""
+    known = {"X-Request-ID": current("request_id"), "traceparent": current("traceparent")}
+    return CIMultiDict({**headers, **{name: value for name, value in known.items() if value is not None}})
 
 
 class Upstreams:
@@ -52,8 +59,7 @@ class Upstreams:
 
         Raises aiohttp.ClientError, ValueError. Does not time itself.
         """
-        headers = CIMultiDict({HEADER: self._service_key})
-        async with self.request(service, "GET", path, query, headers=headers) as answer:
+        async with self.request(service, "GET", path, query, headers=asking({HEADER: self._service_key})) as answer:
             if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY):
                 return None
             answer.raise_for_status()

@@ -127,6 +127,15 @@ async def test_the_page_is_composed_of_its_parts(start: Start, fakes: dict[str, 
     assert "x-service-key" not in fakes["auth"].headers()
 
 
+async def test_the_owners_log_their_parts_under_the_id_and_trace_of_the_page(start: Start, fakes: dict[str, Fake]) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    seen = {"X-Request-ID": "mine-1", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    await (await start()).get(PATH, headers={**bearer(), **seen})
+    for owner in ("auth", "catalog", "audio"):
+        assert fakes[owner].headers()["x-request-id"] == "mine-1"
+        assert trace in fakes[owner].headers()["traceparent"]
+
+
 async def test_all_parts_are_asked_for_at_once(start: Start, fakes: dict[str, Fake]) -> None:
     gateway = await start()
     everybody = asyncio.Barrier(3)
