@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict, JsonValue
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from services.catalog.fields import MAX_WORDS, Address, Id, Name, Probability, Seconds, Text, Views
@@ -60,6 +61,10 @@ class _Written(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
+# The type of what is missing in a change; nobody can send it.
+NotNamed = SkipJsonSchema[None]
+
+
 class _Change(_Written):
     @field_validator("*", mode="before")
     @classmethod
@@ -100,16 +105,16 @@ class TokenChange(_Change):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SCENE, {"category": "드라마", "thumbnail_url": None}]})
 
-    token_name: Name | None = None
-    actor_name: Name | None = None
+    token_name: Name | NotNamed = None
+    actor_name: Name | NotNamed = None
     category: Name | None = None
-    start_time: Seconds | None = None
-    end_time: Seconds | None = None
+    start_time: Seconds | NotNamed = None
+    end_time: Seconds | NotNamed = None
     s3_textgrid_url: Address | None = None
     s3_pitch_url: Address | None = None
     s3_bgvoice_url: Address | None = None
     thumbnail_url: Address | None = None
-    youtube_url: Film | None = None
+    youtube_url: Film | NotNamed = None
 
 
 class WordNew(_Written):
@@ -139,9 +144,9 @@ class ScriptChange(_Change):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LINE, {"translation": "너는 떠날 수 있었어"}]})
 
-    token_id: Id | None = None
-    start_time: Seconds | None = None
-    end_time: Seconds | None = None
-    script: Text | None = None
+    token_id: Id | NotNamed = None
+    start_time: Seconds | NotNamed = None
+    end_time: Seconds | NotNamed = None
+    script: Text | NotNamed = None
     translation: Text | None = None
-    words: Words | None = None
+    words: Words | NotNamed = None
