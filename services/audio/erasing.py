@@ -8,6 +8,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from libs.common.contracts.audio import AnalysisErased
+from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.web.auth import Principal
@@ -88,8 +90,8 @@ class Eraser:
     async def erase_results(self, user: Principal, token_id: int) -> None:
         """Erase the user's own recordings of a scene and of its lines, with their jobs, results and objects.
 
-        What others recorded stays. Open jobs are cancelled first, so that who watches them is told and their servers stop.
-        Raises NothingToErase, JobBusy, DatabaseUnavailable.
+        What others recorded stays. Open jobs are cancelled first, so that who watches them is told and their servers stop. Of
+        each job the other services hear, and forget what they keep of it. Raises NothingToErase, JobBusy, DatabaseUnavailable.
         """
         if not 0 < token_id <= MAX_ID:
             raise NothingToErase
@@ -110,8 +112,12 @@ class Eraser:
             if not takes:
                 raise NothingToErase
             # A job that has ended never changes, and none begins on a take that is locked: there is nothing else to lock.
-            if still_open := await erasing_repository.open_jobs(tx.connection, takes):
+            jobs = await erasing_repository.jobs_of(tx.connection, takes)
+            if still_open := [job.id for job in jobs if job.is_open]:
                 return still_open
+            for job in jobs:
+                erased = AnalysisErased(job_id=job.id, user_id=user_id, sequence=job.sequence)
+                tx.publish(erased, subject=job_channel(job.id))
             await erasing_repository.erase_takes(tx.connection, takes)
             keys = [take.object_key for take in takes]
             keys += await dubbing_repository.erase(tx.connection, user_id, token_id)

@@ -23,6 +23,15 @@ class LockedTake:
     object_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobOfTake:
+    """A job, and how many facts were told of it."""
+
+    id: str
+    sequence: int
+    is_open: bool
+
+
 async def lock_takes(connection: AsyncConnection, user_id: int, token_id: int) -> list[LockedTake]:
     """The user's recordings of the scene and of its lines."""
     of_user = sa.select(TAKES.c.id, TAKES.c.object_key).where(TAKES.c.user_id == user_id, TAKES.c.token_id == token_id)
@@ -30,10 +39,10 @@ async def lock_takes(connection: AsyncConnection, user_id: int, token_id: int) -
     return [LockedTake(row.id, row.object_key) for row in rows]
 
 
-async def open_jobs(connection: AsyncConnection, takes: Collection[LockedTake]) -> list[str]:
-    """Ids of the takes' jobs that have not ended."""
-    still_open = sa.select(JOBS.c.id).where(JOBS.c.take_id.in_([take.id for take in takes]), JOBS.c.finished_at.is_(None))
-    return list((await connection.execute(still_open)).scalars())
+async def jobs_of(connection: AsyncConnection, takes: Collection[LockedTake]) -> list[JobOfTake]:
+    """All that ever were begun for these takes."""
+    of_takes = sa.select(JOBS.c.id, JOBS.c.sequence, JOBS.c.finished_at).where(JOBS.c.take_id.in_([take.id for take in takes]))
+    return [JobOfTake(row.id, row.sequence, row.finished_at is None) for row in await connection.execute(of_takes)]
 
 
 async def erase_takes(connection: AsyncConnection, takes: Collection[LockedTake]) -> None:

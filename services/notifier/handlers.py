@@ -5,6 +5,7 @@ from libs.common.bus.router import Router
 from libs.common.contracts.audio import (
     AnalysisCancelled,
     AnalysisCompleted,
+    AnalysisErased,
     AnalysisFailed,
     AnalysisProgressed,
     AnalysisStarted,
@@ -41,7 +42,11 @@ def build_router(service: NotifierService) -> Router:
     async def tell(fact: Told, message: Message) -> None:
         await service.tell(fact, message)
 
+    async def erase(fact: AnalysisErased, message: Message) -> None:
+        await service.erase(fact, message)
+
     router = Router()
     for fact in FACTS:
         router.on(fact, tell)
+    router.on(AnalysisErased, erase)
     return router

@@ -35,6 +35,26 @@ _STORED = _FRAME.on_conflict_do_nothing().returning(FRAMES.c.sequence).cte("stor
 _STORE = sa.select(sa.exists(sa.select(_STORED.c.sequence))).add_cte(_NOTED.on_conflict_do_nothing().cte("noted"))
 
 
+_LAST = sa.bindparam("sequence", type_=sa.Integer)
+_NUMBER = sa.func.generate_series(1, _LAST).column_valued("number")
+_EMPTIED = insert(FRAMES).from_select(
+    ["channel", "sequence", "final", "data"],
+    sa.select(_CHANNEL, _NUMBER, _NUMBER == _LAST, sa.bindparam("data", type_=sa.JSON)),
+)
+_ERASE = _EMPTIED.on_conflict_do_update(
+    index_elements=[FRAMES.c.channel, FRAMES.c.sequence],
+    set_={name: _EMPTIED.excluded[name] for name in ("final", "data")},
+).add_cte(_NOTED.on_conflict_do_nothing().cte("noted"))
+
+
+async def erase(connection: AsyncConnection, frame: Frame, message: Message) -> None:
+    """Put `frame` in the place of all frames of its channel, and note in the inbox that `message` said so.
+
+    Also in the place of those that are still on their way: a late one finds its number taken.
+    """
+    await connection.execute(_ERASE, {**frame.model_dump(exclude={"final"}), **inbox.values_of(message, HANDLER)})
+
+
 async def store(connection: AsyncConnection, frame: Frame, message: Message) -> bool:
     """Keep `frame`, and note in the inbox that `message` said it; False when the frame was kept before."""
     stored = await connection.execute(_STORE, {**frame.model_dump(), **inbox.values_of(message, HANDLER)})

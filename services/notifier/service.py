@@ -4,7 +4,8 @@ from prometheus_client import Counter
 
 from libs.common import inbox
 from libs.common.bus.base import Bus, Message
-from libs.common.contracts.notifier import ChannelHistory, Stored, Told, frame_of
+from libs.common.contracts.audio import AnalysisErased
+from libs.common.contracts.notifier import ChannelHistory, Stored, Told, erased_frame, frame_of
 from libs.common.db import Database
 from libs.common.frames import send
 from services.notifier import repository
@@ -34,6 +35,11 @@ class NotifierService:
                 new = await repository.store(connection, frame, message)
         FACTS.labels("notifier", "told" if new else "repeated").inc()
         await send(self._bus, Stored(channel=frame.channel, sequence=frame.sequence))
+
+    async def erase(self, fact: AnalysisErased, message: Message) -> None:
+        """Forget what the channel of an erased job was told. Raises `DatabaseUnavailable`."""
+        async with self._database.autocommit() as connection:
+            await repository.erase(connection, erased_frame(fact), message)
 
     async def history(self, channel: str, after: int) -> ChannelHistory:
         """What `channel` was told after the frame with sequence `after`."""

@@ -72,6 +72,7 @@ NOTIFIER = Queue(
         "analysis.completed",
         "analysis.failed",
         "analysis.cancelled",
+        "analysis.erased",
         "film.*",
     ),
 )

@@ -124,6 +124,17 @@ class AnalysisCancelled(JobFact, name="analysis.cancelled"):
     """The learner (or the end of their account) stopped the job."""
 
 
+class AnalysisErased(Event, name="analysis.erased"):
+    """The learner erased the recording and all that came of it: whoever keeps anything of the job forgets what it says.
+
+    The job had ended, and nothing will be told of it any more.
+    """
+
+    job_id: str
+    user_id: int
+    sequence: int  # of the job's last fact
+
+
 class FilmRequested(Event, name="film.requested"):
     """An administrator wants scenes made of a film: the first fact of its job."""
 

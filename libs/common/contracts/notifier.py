@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from libs.common.contracts.audio import (
     AnalysisCancelled,
     AnalysisCompleted,
+    AnalysisErased,
     AnalysisFailed,
     AudioUploaded,
     FilmCancelled,
@@ -145,6 +146,16 @@ def _film_frame(
         "result": result,
     }
     return Frame(channel=job_channel(fact.job_id), sequence=fact.sequence, final=status != "processing", data=data)
+
+
+ERASED = "삭제된 분석입니다."
+"""What a channel says whose job was erased."""
+
+
+def erased_frame(fact: AnalysisErased) -> Frame:
+    """What takes the place of all frames of an erased job: it has ended, and there is no more to say of it."""
+    data = {"job_id": fact.job_id, "status": "failed", "progress": 0, "message": ERASED, "result": None}
+    return Frame(channel=job_channel(fact.job_id), sequence=fact.sequence, final=True, data=data)
 
 
 def partition_of(channel: str, partitions: int) -> int:

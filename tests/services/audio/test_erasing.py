@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from libs.common.contracts.audio import AnalysisCancelled, AnalysisReportCompleted
+from libs.common.contracts.audio import AnalysisCancelled, AnalysisErased, AnalysisReportCompleted
 from libs.common.db import Database
 from libs.common.storage.base import Storage, StorageUnavailable
 from services.audio import erasing_repository
@@ -93,6 +93,16 @@ async def test_open_jobs_are_cancelled_and_told_of_before_they_go(scene: House) 
     await nothing_left(scene)
     await scene.tell(AnalysisReportCompleted(job_id=work.job_id, lease=work.lease, worker="w", result=result()))
     assert await counts(scene) == {}
+
+
+async def test_the_others_are_told_of_each_job_that_it_is_erased(scene: House) -> None:
+    finished = await practise(scene, 7)
+    waiting = (await record(scene, None)).job_id
+    await practise(scene, 7, user_id=2)
+    assert await erase(scene) == 204
+    await scene.facts.until(AnalysisErased, 2)
+    told = sorted((fact.job_id, fact.user_id, fact.sequence) for fact in scene.facts.of(AnalysisErased))
+    assert told == sorted([(finished, 1, 2), (waiting, 1, 2)])
 
 
 async def test_of_two_who_erase_at_once_one_finds_nothing(scene: House) -> None:

@@ -12,6 +12,7 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.contracts.audio import (
     AnalysisCancelled,
     AnalysisCompleted,
+    AnalysisErased,
     AnalysisFailed,
     AnalysisProgressed,
     AnalysisStarted,
@@ -19,7 +20,7 @@ from libs.common.contracts.audio import (
     JobKind,
 )
 from libs.common.contracts.base import Event
-from libs.common.contracts.notifier import HEARD, Frame, Stored, job_channel
+from libs.common.contracts.notifier import HEARD, Frame, Stored, frame_of, job_channel
 from libs.common.db import DatabaseUnavailable
 from services.notifier import repository
 from services.notifier.service import NotifierService
@@ -195,6 +196,26 @@ async def test_a_frame_that_could_not_be_sent_is_stored_and_sent_when_its_fact_c
     await tell(bus, started(2))
     assert kept == [0, 2, 2]
     assert [frame.sequence for frame in frames(ear)] == [2]
+
+
+async def test_of_an_erased_job_nothing_is_told_any_more_however_late_its_facts_come(app: FastAPI, bus: MemoryBus) -> None:
+    service: NotifierService = app.state.notifier
+    other = uploaded("0" * 32)
+    await tell(bus, uploaded(), started(2), other)
+    for _ in range(2):
+        await tell(bus, AnalysisErased(job_id=JOB, user_id=1, sequence=3))
+    await tell(bus, completed(3), started(2))  # the first for the first time, from the retry ladder
+    history = await service.history(job_channel(JOB), 0)
+    nothing = {"job_id": JOB, "status": "failed", "progress": 0, "message": "삭제된 분석입니다.", "result": None}
+    assert [(frame.sequence, frame.final, frame.data) for frame in history.frames] == [
+        (1, False, nothing),
+        (2, False, nothing),
+        (3, True, nothing),
+    ]
+    assert history.final
+    [kept] = (await service.history(job_channel("0" * 32), 0)).frames
+    assert kept == frame_of(other)
+    assert len(await noted(app)) == 7
 
 
 async def test_the_sweep_forgets_old_frames_and_keeps_the_others(app: FastAPI, bus: MemoryBus) -> None:
