@@ -40,7 +40,7 @@ class JobView(BaseModel):
     def of(cls, outlook: Outlook, language: Language) -> Self:
         """In this language."""
         job = outlook.job
-        reason = texts.known(job.reason or "") if job.state is State.FAILED else None
+        reason = texts.known(job.kind, job.reason or "") if job.state is State.FAILED else None
         return cls(
             job_id=job.id,
             kind=job.kind,

@@ -148,6 +148,13 @@ class Rules:
     # until attempt 2, 3..; the last one holds for all later ones
     retry_seconds: tuple[float, ...] = (0.0, 15.0)
 
+    def claim_until(self, job: "Job", now: datetime) -> datetime:
+        """Until when a job that is dispatched now has to be claimed.
+
+        A film may lie behind others that take an hour each; taking its order back would not bring it nearer.
+        """
+        return job.deadline if job.kind is JobKind.FILM else min(now + timedelta(seconds=self.claim_seconds), job.deadline)
+
     def lease_until(self, job: "Job", now: datetime) -> datetime:
         """Until when whoever has the job now must be heard of.
 
@@ -281,7 +288,7 @@ def _dispatch(job: Job, lease: str, now: datetime, rules: Rules) -> Job | Ignore
         state=State.DISPATCHED,
         attempt=job.attempt + 1,
         lease=lease,
-        lease_expires_at=min(now + timedelta(seconds=rules.claim_seconds), job.deadline),
+        lease_expires_at=rules.claim_until(job, now),
         progress=max(job.progress, texts.STEPS[job.kind].dispatched_progress),
         message=texts.STEPS[job.kind].dispatched,
     )

@@ -96,7 +96,7 @@ _BY_CODE: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
-# The same of films, where other words are needed; a failure that is not here is said as `failed`.
+# The same of films, where other words are needed; a failure that is not here is said as `preprocessing_failed`.
 _OF_FILMS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "queued": (FILM_REQUESTED, "Waiting to be processed."),
@@ -105,14 +105,16 @@ _OF_FILMS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "cancelled": (STEPS[JobKind.FILM].cancelled, "Processing the film was cancelled."),
         "deadline": (STEPS[JobKind.FILM].too_late, "The film was not processed in time."),
         "no_preprocessor": (NO_PREPROCESSOR, "No server that processes films turned up in time."),
-        "failed": (STEPS[JobKind.FILM].gave_up, "The film could not be processed. Please try again later."),
+        "preprocessing_failed": (STEPS[JobKind.FILM].gave_up, "The film could not be processed. Please try again later."),
     }
 )
 
 
-def known(reason: str) -> str:
-    """A failure's reason as programs outside are told it: one that is in the table, whatever a server made up."""
-    return reason if reason in _BY_CODE or reason in _OF_FILMS else "analysis_error"
+def known(kind: JobKind, reason: str) -> str:
+    """A failure's reason as programs outside are told it: one that is in the tables, whatever a server made up."""
+    if kind is JobKind.FILM:
+        return reason if reason in _BY_CODE or reason in _OF_FILMS else "preprocessing_failed"
+    return reason if reason in _BY_CODE else "analysis_error"
 
 
 def spoken(code: str, language: Language) -> str | None:
@@ -124,7 +126,7 @@ def spoken(code: str, language: Language) -> str | None:
 def spoken_of(kind: JobKind, code: str, language: Language) -> str:
     """The text of a state of a job of this kind, or of the reason why it failed."""
     if kind is JobKind.FILM:
-        return _OF_FILMS.get(code, _OF_FILMS["failed"])[language is Language.ENGLISH]
+        return _OF_FILMS.get(code, _OF_FILMS["preprocessing_failed"])[language is Language.ENGLISH]
     return spoken(code, language) or ""
 
 

@@ -313,13 +313,15 @@ async def test_a_silent_preprocessor_has_its_film_until_the_deadline(open_house:
 
 
 async def test_a_film_that_no_preprocessor_takes_fails_and_says_so(open_house: Open) -> None:
-    async with open_house(preprocessing=True, lease_seconds=0.05, film_job_seconds=0.3) as house:
+    async with open_house(preprocessing=True, lease_seconds=0.05, claim_seconds=0.05, film_job_seconds=0.4) as house:
+        await house.bus.consume(PREPROCESS, house.work)
         job_id = (await process(house)).json()["job_id"]
         told = await house.facts.until(FilmFailed)
         assert (told.reason, told.message) == ("no_preprocessor", "영상을 처리할 서버가 제한 시간 안에 나타나지 않았습니다.")
         shown = (await house.client.get(f"/api/jobs/{job_id}", headers={**ADMIN, "Accept-Language": "en"})).json()
         assert shown["message"] == "No server that processes films turned up in time."
         assert (shown["reason"], shown["kind"], shown["token_id"]) == ("no_preprocessor", "film", None)
+        assert len(house.work.of(PreprocessRequested)) == 1
 
 
 # --- Seeing, stopping and doing over ----------------------------------------------------------------------------------
