@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.web.internal import HEADER
 from services.catalog import bookmarks
 from services.catalog.learner_models import BOOKMARKS
+from services.catalog.models import TOKENS
 from tests.services.catalog.conftest import bearer
 
 PATH = "/api/mypage/bookmarks"
@@ -124,6 +125,21 @@ async def test_a_bookmark_goes_with_its_scene(client: httpx.AsyncClient, databas
     assert await marked(client) == [2]
     async with database.connect() as connection:
         assert (await connection.execute(sa.select(sa.func.count()).select_from(BOOKMARKS))).scalar_one() == 1
+
+
+async def test_a_scene_that_is_being_deleted_is_waited_for_and_then_not_found(
+    client: httpx.AsyncClient, database: AsyncEngine
+) -> None:
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
+    async with database.connect() as onlooker, database.connect() as connection:
+        await onlooker.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(sa.delete(TOKENS).where(TOKENS.c.id == 1))
+        marking = asyncio.create_task(mark(client, 1))
+        async with asyncio.timeout(10):
+            while not (await onlooker.execute(waiting)).scalar_one():
+                await asyncio.sleep(0.01)
+        await connection.commit()
+        assert (await marking).status_code == 404
 
 
 async def test_bookmarks_need_a_login(client: httpx.AsyncClient) -> None:
