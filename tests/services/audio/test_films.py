@@ -188,6 +188,22 @@ async def test_films_wait_beside_takes_and_not_before_them(open_house: Open) -> 
         assert (shown["messages_available"], shown["messages_in_flight"]) == (1, 0)
 
 
+async def test_who_works_on_films_makes_no_room_for_takes_nor_the_other_way_round(open_house: Open) -> None:
+    async with open_house(preprocessing=True, unclaimed=1) as house:
+        await house.bus.consume(PREPROCESS, house.work)
+        for number in range(4):
+            assert (await process(house, movie_name=f"Part {number}")).status_code == 200
+        for number in (1, 2):
+            film = await house.work.until(PreprocessRequested, number)
+            await house.tell(AnalysisReportStarted(job_id=film.job_id, lease=film.lease, worker="p"))
+        await house.work.until(PreprocessRequested, 4)  # two of them run, so two may wait to be claimed
+        for _ in range(3):
+            assert (await house.upload()).status_code == 200
+        await house.work.until(AnalysisRequested)
+        assert await house.jobs._dispatcher.admit() == 0
+        assert len(house.work.of(AnalysisRequested)) == 1
+
+
 # --- Hearing of it ----------------------------------------------------------------------------------------------------
 
 
