@@ -6,8 +6,18 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from libs.common.contracts.catalog import Scene, ScriptSnapshot
 from libs.common.web.internal import require_service
+from libs.common.web.openapi import answers
 from services.catalog.caching import ASK_FIRST, NOT_MODIFIED, Cached
 from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, ListsDep, ViewsDep
+from services.catalog.errors import (
+    BadDocument,
+    DocumentTooLarge,
+    ImportRunning,
+    NoActorOfToken,
+    ScriptNotFound,
+    TokenNotFound,
+    UrlNotFound,
+)
 from services.catalog.etags import etag
 from services.catalog.pages import PAGED, PagingDep, ShortPagingDep
 from services.catalog.schemas import (
@@ -41,9 +51,9 @@ async def list_actors(lists: ListsDep, paging: PagingDep) -> object:
     return paging.of(await lists.actors(paging.page))
 
 
-# `:path`, because a name may hold a slash.
+# `:text`, because a name may hold a slash, and whatever else comes is refused by name.
 @actors_router.get(
-    "/search/{query:path}", summary="Actors by name or alias", response_model=list[Actor], responses=NOT_MODIFIED
+    "/search/{query:text}", summary="Actors by name or alias", response_model=list[Actor], responses=NOT_MODIFIED
 )
 async def search_actors(lists: ListsDep, query: SearchText, limit: Limit = 10) -> object:
     """In Korean and English, whatever the case: who is called exactly so, then whose name or alias begins so, has it somewhere,
@@ -51,7 +61,7 @@ async def search_actors(lists: ListsDep, query: SearchText, limit: Limit = 10) -
     return await lists.find_actors(query, limit)
 
 
-@actors_router.get("/{query:path}", summary="Scenes of an actor", response_model=list[Token], responses=PAGED)
+@actors_router.get("/{query:text}", summary="Scenes of an actor", response_model=list[Token], responses=PAGED)
 async def list_tokens_of_actor(lists: ListsDep, query: SearchText, paging: PagingDep) -> object:
     """Scenes of the first ten actors that a search for `query` finds, by id."""
     return paging.of(await lists.tokens_of_actor(query, paging.page))
@@ -81,13 +91,18 @@ async def list_sync_collection(lists: ListsDep, paging: PagingDep) -> object:
     return paging.of(await lists.sync_collection(paging.page))
 
 
-@tokens_router.get("/category/{category:path}", summary="Scenes of a category", response_model=list[Token], responses=PAGED)
+@tokens_router.get("/category/{category:text}", summary="Scenes of a category", response_model=list[Token], responses=PAGED)
 async def list_of_category(lists: ListsDep, category: SearchText, paging: PagingDep) -> object:
     """Scenes with `category` somewhere in theirs, whatever the case, by id."""
     return paging.of(await lists.of_category(category, paging.page))
 
 
-@tokens_router.get("/{token_id}", summary="One scene with its lines", responses=NOT_MODIFIED, response_model=TokenDetail)
+@tokens_router.get(
+    "/{token_id}",
+    summary="One scene with its lines",
+    responses={**NOT_MODIFIED, **answers(TokenNotFound())},
+    response_model=TokenDetail,
+)
 async def get_token(catalogue: CatalogueDep, token_id: int) -> Response:
     """With the melody and a link to the background sound, each `null` when there is none."""
     detail = await catalogue.detail(token_id)
@@ -96,13 +111,18 @@ async def get_token(catalogue: CatalogueDep, token_id: int) -> Response:
     return Response(shown.body, media_type="application/json", headers=headers)
 
 
-@tokens_router.get("/{token_id}/related", summary="Other scenes of the actor", response_model=list[Token], responses=PAGED)
+@tokens_router.get(
+    "/{token_id}/related",
+    summary="Other scenes of the actor",
+    response_model=list[Token],
+    responses={**PAGED, **answers(TokenNotFound(), NoActorOfToken())},
+)
 async def list_related(lists: ListsDep, token_id: int, paging: ShortPagingDep) -> object:
     """The most viewed first, of equals the newest."""
     return paging.of(await lists.related(token_id, paging.page))
 
 
-@tokens_router.post("/{token_id}/view", summary="Count a view")
+@tokens_router.post("/{token_id}/view", summary="Count a view", responses=answers(TokenNotFound()))
 async def count_view(views: ViewsDep, token_id: int) -> Viewed:
     """One more."""
     return Viewed(token_id=token_id, view_count=await views.count(token_id))
@@ -114,7 +134,12 @@ async def list_scripts(lists: ListsDep, paging: PagingDep) -> object:
     return paging.of(await lists.scripts(paging.page))
 
 
-@scripts_router.get("/{script_id}", summary="One line", response_model=Script, responses=NOT_MODIFIED)
+@scripts_router.get(
+    "/{script_id}",
+    summary="One line",
+    response_model=Script,
+    responses={**NOT_MODIFIED, **answers(ScriptNotFound())},
+)
 async def get_script(catalogue: CatalogueDep, script_id: int, response: Response) -> object:
     """With its words."""
     script = await catalogue.script(script_id)
@@ -135,7 +160,12 @@ async def check_url(catalogue: CatalogueDep, film: UrlCheck) -> UrlKnown:
     return UrlKnown(exists=await catalogue.knows_url(film.youtube_url))
 
 
-@urls_router.get("/tokens", summary="The scenes of a film", response_model=list[Token], responses=NOT_MODIFIED)
+@urls_router.get(
+    "/tokens",
+    summary="The scenes of a film",
+    response_model=list[Token],
+    responses={**NOT_MODIFIED, **answers(UrlNotFound())},
+)
 async def list_tokens_of_url(catalogue: CatalogueDep, youtube_url: Annotated[Address, Query()]) -> object:
     """By its exact address."""
     return await catalogue.tokens_of_url(youtube_url)
@@ -150,6 +180,9 @@ async def list_duets(lists: ListsDep, paging: PagingDep) -> list[DuetScene]:
 @import_router.post(
     "/import",
     summary="Bring a catalogue document (administrators)",
+    responses=answers(
+        BadDocument("tokens[0]: Input should be a valid dictionary"), ImportRunning(), DocumentTooLarge(64 * 2**20)
+    ),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
 )
 async def import_document(importer: ImporterDep, content: ImportDocument) -> ImportReport:

@@ -51,7 +51,7 @@ def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
             "responses": {
                 "200": {
                     "description": "The stream, also of an unknown job",
-                    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": FRAMES}},
+                    "content": {"text/event-stream": {"example": FRAMES}},
                 },
                 **{str(status): said for status, said in openapi.answers(TooManyStreams()).items()},
             },
