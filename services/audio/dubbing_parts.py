@@ -65,8 +65,7 @@ class DubbingParts:
         await self._news.start()
         mixing = await self._bus.consume(AUDIO_MIXING, mixing_router(self._work), concurrency=self._processes)
         try:
-            for each in self._others:
-                await eventually(each.start, what="connecting to another object store", seconds=CONNECT_AGAIN_SECONDS)
+            await asyncio.gather(*(_connect(each) for each in self._others))
             await asyncio.Event().wait()
         finally:
             await mixing.drain()
@@ -78,3 +77,7 @@ class DubbingParts:
         opened = open_storage(url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
         self._others.append(opened)
         return opened
+
+
+async def _connect(store: Storage) -> None:
+    await eventually(store.start, what="connecting to another object store", seconds=CONNECT_AGAIN_SECONDS)
