@@ -62,6 +62,10 @@ def _shuffled(start: str) -> Order:
     return Order("short", ("md5", "lap", "md5", "id"), place)
 
 
+def _start_of_today() -> str:
+    return _mix(datetime.now(UTC).date().isoformat())
+
+
 def _mix(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -117,7 +121,7 @@ class Lists:
 
     async def sync_collection(self, page: Page) -> Listing[Token]:
         """Short scenes in an order that looks random, every day (UTC) from another one on, so that pages fit together."""
-        start = _mix(datetime.now(UTC).date().isoformat())
+        start = _start_of_today()
         if (after := _shuffled(start).part(page).after) is not None:
             start = after[0]
         return await self._read(_shuffled(start), page, partial(sql.short_tokens, start=start))

@@ -1,10 +1,14 @@
 """The tables that migrations make are those that the code expects."""
 
+from collections.abc import Callable
+
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from libs.common.migrations import upgrade
 from services.catalog.models import METADATA
 
 MESSAGING = {"outbox", "inbox", "alembic_version"}
@@ -17,3 +21,14 @@ async def test_migrations_make_the_tables_of_the_models(database: AsyncEngine) -
 
     async with database.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_a_database_that_refuses_the_extension_says_what_to_do(make_database: Callable[[str], str]) -> None:
+    url = make_database("catalog")
+    owner = create_async_engine(url)
+    async with owner.begin() as connection:
+        name, role = (await connection.execute(sa.text("SELECT current_database(), current_user"))).one()
+        await connection.execute(sa.text(f'REVOKE CREATE ON DATABASE "{name}" FROM "{role}"'))
+    await owner.dispose()
+    with pytest.raises(RuntimeError, match=r"run CREATE EXTENSION pg_trgm in it .*permission denied"):
+        await upgrade("services.catalog", url)
