@@ -6,15 +6,10 @@ In a change every field may be missing: what is not named stays as it is. `null`
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict, JsonValue
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
 
 from services.catalog.fields import MAX_WORDS, Address, Id, Name, Probability, Seconds, Text, Views
-
-_OBJECTS = ("s3_textgrid_url", "s3_pitch_url", "s3_bgvoice_url")
-_MAY_BE_EMPTY = frozenset({"category", "translation", "thumbnail_url", *_OBJECTS})
 
 _SCENE: JsonDict = {
     "token_name": "Scene 01",
@@ -61,17 +56,8 @@ class _Written(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-# The type of what is missing in a change; nobody can send it.
-NotNamed = SkipJsonSchema[None]
-
-
-class _Change(_Written):
-    @field_validator("*", mode="before")
-    @classmethod
-    def _null_only_where_empty_is_possible(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in _MAY_BE_EMPTY:
-            raise PydanticCustomError("not_nullable", "cannot be null; leave it out to keep what is there")
-        return value
+# Of a field that a change does not name and that cannot be empty: the value is never looked at.
+_KEPT: Any = Field(default_factory=lambda: None)
 
 
 class ActorNew(_Written):
@@ -100,21 +86,21 @@ class TokenNew(_Written):
     view_count: Views = 0
 
 
-class TokenChange(_Change):
+class TokenChange(_Written):
     """What is to be different about a scene. Views are counted, not written: `view_count` is passed over."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SCENE, {"category": "드라마", "thumbnail_url": None}]})
 
-    token_name: Name | NotNamed = None
-    actor_name: Name | NotNamed = None
+    token_name: Name = _KEPT
+    actor_name: Name = _KEPT
     category: Name | None = None
-    start_time: Seconds | NotNamed = None
-    end_time: Seconds | NotNamed = None
+    start_time: Seconds = _KEPT
+    end_time: Seconds = _KEPT
     s3_textgrid_url: Address | None = None
     s3_pitch_url: Address | None = None
     s3_bgvoice_url: Address | None = None
     thumbnail_url: Address | None = None
-    youtube_url: Film | NotNamed = None
+    youtube_url: Film = _KEPT
 
 
 class WordNew(_Written):
@@ -139,14 +125,14 @@ class ScriptNew(_Written):
     words: Words = []
 
 
-class ScriptChange(_Change):
+class ScriptChange(_Written):
     """What is to be different about a line. `words` replace all that it has."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LINE, {"translation": "너는 떠날 수 있었어"}]})
 
-    token_id: Id | NotNamed = None
-    start_time: Seconds | NotNamed = None
-    end_time: Seconds | NotNamed = None
-    script: Text | NotNamed = None
+    token_id: Id = _KEPT
+    start_time: Seconds = _KEPT
+    end_time: Seconds = _KEPT
+    script: Text = _KEPT
     translation: Text | None = None
-    words: Words | NotNamed = None
+    words: Words = _KEPT
