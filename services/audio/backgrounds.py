@@ -39,5 +39,6 @@ class Backgrounds:
 
 
 def reference_url(storage_url: str, bucket: str) -> str:
-    """The address of `bucket` in the store that `storage_url` names."""
-    return urlunsplit(urlsplit(storage_url)._replace(netloc=bucket))
+    """The address of `bucket` in the store that `storage_url` names; a local disk has no buckets, so it is that itself."""
+    store = urlsplit(storage_url)
+    return storage_url if store.scheme == "file" else urlunsplit(store._replace(netloc=bucket))
