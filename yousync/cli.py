@@ -12,6 +12,7 @@ import uvloop
 from yousync.catalog.commands import app as catalog
 from yousync.client import Client
 from yousync.dlq.commands import app as dlq
+from yousync.keys import app as keys
 from yousync.local.process import LocalServerError
 from yousync.terminal import complain, console, options, run
 from yousync.topology.commands import app as topology
@@ -21,6 +22,7 @@ fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of it
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
+app.add_typer(keys, name="keys")
 app.add_typer(topology, name="topology")
 
 Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]

@@ -119,12 +119,15 @@ class DatabaseSettings(Settings):
     inbox_retention_days: int = Field(14, ge=1, le=365, validation_alias="INBOX_RETENTION_DAYS")
 
 
+MAX_LEEWAY = 120  # seconds; more would be more than machines without a time server are apart
+
+
 class TokenSettings(Settings):
     """What whoever issues tokens and whoever checks them must agree on."""
 
     token_issuer: str = Field("yousync", validation_alias="TOKEN_ISSUER")
     # seconds that two machines' clocks may differ
-    token_leeway: int = Field(5, ge=0, le=120, validation_alias="TOKEN_LEEWAY")
+    token_leeway: int = Field(5, ge=0, le=MAX_LEEWAY, validation_alias="TOKEN_LEEWAY")
 
 
 class VerifierSettings(TokenSettings):

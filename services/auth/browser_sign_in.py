@@ -19,8 +19,9 @@ from services.auth import repository
 from services.auth.attempts import Attempt, Sealing
 from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNotConfigured, UnknownReturnUrl
 from services.auth.provider import Provider
-from services.auth.service import AccessTokens, active
+from services.auth.sessions import Grant, Place, Sessions
 from services.auth.signing_in import GoogleSignIn
+from services.auth.tokens import AccessTokens, active
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class BrowserSignIn:
         provider: Provider,
         sign_in: GoogleSignIn,
         tokens: AccessTokens,
+        sessions: Sessions,
         sealing: Sealing,
         *,
         callback_url: str,
@@ -47,6 +49,7 @@ class BrowserSignIn:
         self._provider = provider
         self._sign_in = sign_in
         self._tokens = tokens
+        self._sessions = sessions
         self._sealing = sealing
         self._callback_url = callback_url
         self._return_urls = return_urls
@@ -88,8 +91,8 @@ class BrowserSignIn:
             log.info("a sign-in failed", extra={"code": failure.code})
             return _back_to(attempt, error=failure.code)
 
-    async def redeem(self, code: str, verifier: str) -> str:
-        """An access token for `code`, which counts once whether or not `verifier` fits.
+    async def redeem(self, code: str, verifier: str, place: Place) -> Grant:
+        """A session for `code`, which counts once whether or not `verifier` fits.
 
         Raises `InvalidSignInCode`, `UnknownUser`, `Deactivated`.
         """
@@ -97,9 +100,10 @@ class BrowserSignIn:
             kept = await repository.take_code(tx.connection, _hash(code))
         if kept is None or not hmac.compare_digest(create_s256_code_challenge(verifier).encode(), kept.challenge.encode()):
             raise InvalidSignInCode
-        async with self._database.reading() as connection:
-            account = active(await repository.account(connection, kept.user_id))
-        return await self._tokens.issue(account)
+        async with self._database.transaction() as tx:
+            account = active(await repository.account(tx.connection, kept.user_id))
+            session_id, refresh_token = await self._sessions.begin_refreshable(tx, account, place)
+        return Grant(await self._tokens.issue(account, session_id), refresh_token)
 
     async def _new_code(self, user_id: int, attempt: Attempt) -> str:
         code = secrets.token_urlsafe(32)

@@ -2,11 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
+from libs.common.errors import Unauthenticated
+from libs.common.web.auth import USER_SCHEME, Principal, TokenVerifier, bearer_of
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.keys import SigningKeys
 from services.auth.service import Accounts
+from services.auth.sessions import Place, Sessions
 from services.auth.signing_in import GoogleSignIn
 
 
@@ -30,7 +34,36 @@ def _browser_sign_in(request: Request) -> BrowserSignIn:
     return sign_in
 
 
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+def _place(request: Request) -> Place:
+    return Place.of(request.headers.get("user-agent"), request.client.host if request.client else None)
+
+
+class Refreshing:
+    """Who asks for the next token: whose access token has expired, too, within the time that a session may be idle."""
+
+    def __init__(self, request: Request, _: Annotated[object, Security(HTTPBearer(auto_error=False, scheme_name=USER_SCHEME))]):
+        self._request = request
+
+    async def caller(self) -> tuple[Principal, bool]:
+        """The caller, and whether the token has expired; raises `Unauthenticated`."""
+        token = bearer_of(self._request)
+        verifier: TokenVerifier = self._request.app.state.verifier
+        try:
+            return await verifier.verify(token), False
+        except Unauthenticated:
+            of_sessions: TokenVerifier = self._request.app.state.session_verifier
+            return await of_sessions.verify(token), True
+
+
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
 GoogleSignInDep = Annotated[GoogleSignIn, Depends(_google_sign_in)]
 BrowserSignInDep = Annotated[BrowserSignIn, Depends(_browser_sign_in)]
+SessionsDep = Annotated[Sessions, Depends(_sessions)]
+PlaceDep = Annotated[Place, Depends(_place)]
+RefreshingDep = Annotated[Refreshing, Depends()]
 KeysDep = Annotated[SigningKeys, Depends(_keys)]

@@ -6,8 +6,8 @@ from libs.common.people import Person
 from libs.common.web.auth import Admin
 from libs.common.web.auth import User as Caller
 from libs.common.web.internal import require_service
-from services.auth.deps import AccountsDep, KeysDep
-from services.auth.schemas import AccessToken, DevelopmentLogin, DevelopmentUsers, Imported, KeySet, LoggedOut, User, UserIds
+from services.auth.deps import AccountsDep, KeysDep, PlaceDep
+from services.auth.schemas import AccessToken, DevelopmentLogin, DevelopmentUsers, Imported, KeySet, User, UserIds
 from services.auth.service import NewAccount
 
 # Seconds that proxies may keep the key set. Short: a verifier that meets a new key asks again, and must not get the old set.
@@ -32,24 +32,11 @@ async def me(caller: Caller, accounts: AccountsDep) -> User:
     return User.model_validate(await accounts.account(caller))
 
 
-@router.post("/refresh", summary="A new token for a valid one")
-async def refresh(caller: Caller, accounts: AccountsDep, response: Response) -> AccessToken:
-    """The old token stays valid until it expires."""
-    response.headers["Cache-Control"] = "no-store"
-    return AccessToken(access_token=await accounts.refresh(caller))
-
-
-@router.post("/logout", summary="End of the session")
-async def logout(caller: Caller) -> LoggedOut:
-    """The client forgets its token; the token itself stays valid until it expires."""
-    return LoggedOut(user_id=caller.user_id)
-
-
 @development_router.post("/dev-login", summary="Sign in as anybody, without proof")
-async def development_login(login: DevelopmentLogin, accounts: AccountsDep, response: Response) -> AccessToken:
+async def development_login(login: DevelopmentLogin, accounts: AccountsDep, place: PlaceDep, response: Response) -> AccessToken:
     """Makes the account when it is not there. Not available in production."""
     response.headers["Cache-Control"] = "no-store"
-    token = await accounts.sign_in_unproven(login.email, admin=login.admin, full_name=login.full_name)
+    token = await accounts.sign_in_unproven(login.email, place, admin=login.admin, full_name=login.full_name)
     return AccessToken(access_token=token)
 
 

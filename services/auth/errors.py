@@ -3,7 +3,9 @@
 YouSyncError
 ├── Unauthenticated
 │   ├── UnknownUser          the token's account does not exist (any more)
-│   └── Deactivated          it exists and was switched off
+│   ├── Deactivated          it exists and was switched off
+│   └── SessionEnded         its session ended, or what should continue it was used before
+├── SessionNotFound          the caller has no such session
 ├── Unavailable
 │   ├── ProviderUnreachable  Google, or whom the settings name in its place, does not answer as it should
 │   └── SignInNotConfigured  no provider is configured here
@@ -35,6 +37,25 @@ class Deactivated(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("비활성화된 계정입니다")
+
+
+class SessionEnded(Unauthenticated):
+    """The session ended, or what should continue it was used before: only signing in helps."""
+
+    code = "session_ended"
+
+    def __init__(self) -> None:
+        super().__init__("세션이 종료되었습니다. 다시 로그인해 주세요.")
+
+
+class SessionNotFound(YouSyncError):
+    """The caller has no such live session."""
+
+    kind = Kind.NOT_FOUND
+    code = "session_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("세션을 찾을 수 없습니다")
 
 
 class ProviderUnreachable(Unavailable):

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from libs.common.web.openapi import answers
 from services.auth.attempts import ATTEMPT_SECONDS
-from services.auth.deps import BrowserSignInDep, GoogleSignInDep
+from services.auth.deps import BrowserSignInDep, GoogleSignInDep, PlaceDep
 from services.auth.errors import (
     Deactivated,
     IdentityConflict,
@@ -19,7 +19,7 @@ from services.auth.errors import (
     UnknownReturnUrl,
     UnknownUser,
 )
-from services.auth.schemas import AccessToken, GoogleLogin, SignInCode
+from services.auth.schemas import AccessToken, GoogleLogin, SignInCode, Tokens
 
 CALLBACK = "/api/auth/google/callback"
 # Addresses on the way hold codes: nobody keeps them, no page is told of them.
@@ -35,10 +35,10 @@ router = APIRouter(prefix="/api/auth", tags=["auth"])
         InvalidIdToken("만료되었습니다"), Deactivated(), IdentityConflict(), ProviderUnreachable(), SignInNotConfigured()
     ),
 )
-async def google_login(login: GoogleLogin, sign_in: GoogleSignInDep, response: Response) -> AccessToken:
+async def google_login(login: GoogleLogin, sign_in: GoogleSignInDep, place: PlaceDep, response: Response) -> AccessToken:
     """Finds the account by Google's id of the person, else by the verified e-mail address, else makes it."""
     response.headers["Cache-Control"] = "no-store"
-    return AccessToken(access_token=await sign_in.with_id_token(login.id_token))
+    return AccessToken(access_token=await sign_in.with_id_token(login.id_token, place))
 
 
 @router.get(
@@ -87,13 +87,14 @@ async def google_callback(
 
 @router.post(
     "/google/token",
-    summary="Sign in at Google: the token for the code",
+    summary="Sign in at Google: the tokens for the code",
     responses=answers(InvalidSignInCode(), UnknownUser(), Deactivated()),
 )
-async def google_token(login: SignInCode, sign_in: BrowserSignInDep, response: Response) -> AccessToken:
+async def google_token(login: SignInCode, sign_in: BrowserSignInDep, place: PlaceDep, response: Response) -> Tokens:
     """Once, within a minute, for the page that began."""
     response.headers["Cache-Control"] = "no-store"
-    return AccessToken(access_token=await sign_in.redeem(login.code, login.code_verifier))
+    grant = await sign_in.redeem(login.code, login.code_verifier, place)
+    return Tokens(access_token=grant.access_token, refresh_token=grant.refresh_token)
 
 
 def _cookie(request: Request) -> tuple[str, bool]:

@@ -3,8 +3,8 @@
 The private half lies in the database as PKCS#8, encrypted (PBES2, AES-256) with a secret that is not there: a dump or a
 backup signs nothing. PKCS#8, because every tool can read it and no format of ours has to be kept.
 
-To replace the key: `UPDATE signing_keys SET retired_at = now()`. Within `RELOAD_SECONDS` every replica signs with a new
-one; tokens of the old one stay valid until they expire.
+`yousync keys rotate` replaces the key: it is retired `ROTATION_SECONDS` from now, the next one is made and published meanwhile,
+so that who checks tokens knows it before it signs any. Tokens of the old one stay valid until they expire.
 """
 
 import logging
@@ -18,13 +18,15 @@ from pydantic import SecretStr
 
 from libs.common.db import Database
 from libs.common.errors import Unavailable
+from libs.common.settings import MAX_LEEWAY
 from services.auth import repository
 from services.auth.repository import StoredKey
 
 log = logging.getLogger(__name__)
 
 ALGORITHM: Final = "Ed25519"  # RFC 9864: the algorithm's own name; "EdDSA" does not say which curve
-RELOAD_SECONDS = 60.0  # until a replica notices that the key was retired
+RELOAD_SECONDS = 60.0  # until a replica notices that the key is retired, or will be
+ROTATION_SECONDS = 120.0  # twice that
 
 
 class KeyUnusable(Unavailable):
@@ -55,25 +57,28 @@ class SigningKeys:
             self._loaded_at = time.monotonic()
         return self._current
 
-    async def public(self) -> dict[str, Sequence[dict[str, Any]]]:
-        """The JSON Web Key Set (RFC 7517) that verifies every token that is still valid."""
+    async def public(self, *, expired_for: float = 0.0) -> dict[str, Sequence[dict[str, Any]]]:
+        """The JSON Web Key Set (RFC 7517) that verifies every token that is still valid, or expired less than so long ago."""
         await self.current()  # an empty set would be remembered by whoever asks first
+        # A replica may sign with a retired key until it looks again.
+        retired = RELOAD_SECONDS + self._token_seconds + MAX_LEEWAY + expired_for
         async with self._database.reading() as connection:
-            return {"keys": list(await repository.public_keys(connection, signed_within=self._token_seconds))}
+            return {"keys": list(await repository.public_keys(connection, retired_within=retired))}
 
     async def _load_or_make(self) -> StoredKey:
         async with self._database.transaction() as tx:
-            if (stored := await repository.newest_key(tx.connection)) is not None:
+            if (stored := await repository.key_in_use(tx.connection)) is not None:
                 return stored
             await repository.lock_keys(tx.connection)
-            if (stored := await repository.newest_key(tx.connection)) is not None:
+            if (stored := await repository.key_in_use(tx.connection)) is not None:
                 return stored  # another replica was faster
             key = OKPKey.generate_key(ALGORITHM, {"use": "sig", "alg": ALGORITHM}, private=True, auto_kid=True)
             pem = key.as_pem(private=True, password=self._secret.get_secret_value()).decode()
             stored = StoredKey(str(key.kid), dict(key.as_dict(private=False)), pem)
             await repository.add_key(tx.connection, stored)
             log.info("a signing key was made", extra={"kid": stored.kid})
-            return stored
+            # Not the new one while an old one goes on: who checks tokens must get to know it first.
+            return await repository.key_in_use(tx.connection) or stored
 
     def _decrypt(self, stored: StoredKey) -> OKPKey:
         try:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from libs.common.background import background, eventually
+from libs.common.background import background, eventually, every
 from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
@@ -19,11 +19,15 @@ from services.auth.google_endpoints import CALLBACK
 from services.auth.google_endpoints import router as google_router
 from services.auth.keys import SigningKeys
 from services.auth.provider import Provider
-from services.auth.service import AccessTokens, Accounts
+from services.auth.service import Accounts
+from services.auth.session_endpoints import router as session_router
+from services.auth.sessions import SessionRules, Sessions
 from services.auth.settings import AuthSettings
 from services.auth.signing_in import GoogleSignIn
+from services.auth.tokens import AccessTokens
 
 SERVICE = "auth"
+FORGET_SECONDS = 3600.0
 
 
 def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
@@ -43,12 +47,20 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         leeway=settings.google_leeway,
         client_secret=settings.google_client_secret,
     )
-    sign_in = GoogleSignIn(database, provider, tokens)
+    rules = SessionRules(
+        idle=settings.session_idle_seconds,
+        lifetime=settings.session_seconds,
+        grace=settings.refresh_grace_seconds,
+        refresh_expired=settings.refresh_expired,
+    )
+    sessions = Sessions(database, tokens, rules)
+    sign_in = GoogleSignIn(database, provider, tokens, sessions)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        forgetting = every(FORGET_SECONDS, sessions.forget_old, what="forgetting old sessions")
         connecting = [eventually(bus.start, what="connecting to the broker")] if owns_bus else []
-        async with background(relay.run(), *connecting):
+        async with background(relay.run(), forgetting, *connecting):
             yield
         if owns_bus:
             await bus.close()
@@ -61,6 +73,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         title="YouSync auth",
         routers=[
             router,
+            session_router,
             google_router,
             keys_router,
             internal_router,
@@ -71,17 +84,22 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         checks={"database": database.check},
     )
     app.state.keys = keys
-    app.state.accounts = Accounts(database, tokens)
+    app.state.accounts = Accounts(database, tokens, sessions)
+    app.state.sessions = sessions
     app.state.google_sign_in = sign_in
     app.state.browser_sign_in = BrowserSignIn(
         database,
         provider,
         sign_in,
         tokens,
+        sessions,
         Sealing(settings.key_secret),
         callback_url=settings.public_url.rstrip("/") + CALLBACK,
         return_urls=settings.return_urls,
     )
-    # The keys are at hand here: no HTTP to itself.
+    # The keys are at hand here: no HTTP to itself. A session goes on with a token that expired as long ago as it may be idle,
+    # so for that keys verify longer.
+    idle = settings.session_idle_seconds
+    app.state.session_verifier = TokenVerifier(lambda: keys.public(expired_for=idle), issuer=settings.token_issuer, leeway=idle)
     app.state.verifier = TokenVerifier(keys.public, issuer=settings.token_issuer, leeway=settings.token_leeway)
     return app

@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = sa.MetaData()
 
+MAX_ID = 2**31 - 1  # PostgreSQL's integer
 # New accounts count from here; the ids below are for those that come from the old service and keep theirs.
 FIRST_OWN_ID = 1_000_001
 
@@ -34,6 +35,43 @@ SIGN_IN_CODES = sa.Table(
     sa.Column("challenge", sa.Text, nullable=False),  # S256 of the verifier that the client must show (RFC 7636)
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("sign_in_codes_expires_at", "expires_at"),
+)
+
+# One sign-in on one device. It goes on while `ended_at` is empty and neither `idle_at` nor `expires_at` has come.
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),  # `sid` of its access tokens
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("device", sa.Text),  # User-Agent of the last use
+    sa.Column("network", sa.Text),  # address of the last use without its last part: 203.0.113.0/24, 2001:db8:1::/48
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("idle_at", sa.DateTime(timezone=True), nullable=False),  # moves at each refresh
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
+    sa.Column("end_reason", sa.Text),
+    sa.Index("sessions_user_id", "user_id"),
+    sa.Index("sessions_idle_at", "idle_at"),
+)
+
+REFRESH_TOKENS = sa.Table(
+    "refresh_tokens",
+    METADATA,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),  # SHA-256 of what the client has
+    sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True)),  # kept, so that a second use is noticed
+    sa.Index("refresh_tokens_session_id", "session_id"),
+)
+
+# Access tokens that were refreshed.
+SPENT_TOKENS = sa.Table(
+    "spent_tokens",
+    METADATA,
+    sa.Column("token_id", sa.Text, primary_key=True),  # its `jti`
+    sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("spent_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("spent_tokens_session_id", "session_id"),
 )
 
 SIGNING_KEYS = sa.Table(

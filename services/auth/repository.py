@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.models import SIGN_IN_CODES, SIGNING_KEYS, USERS
+from services.auth.models import MAX_ID, SIGN_IN_CODES, SIGNING_KEYS, USERS
 
 # Any constant that no other user of this database takes.
 SIGNING_KEYS_LOCK = 0x6B657973  # "keys"
@@ -41,7 +41,9 @@ class StoredKey:
 
 
 async def account(connection: AsyncConnection, user_id: int) -> Account | None:
-    """The account with this id."""
+    """The account with this id, whatever number it is."""
+    if not 0 < user_id <= MAX_ID:
+        return None
     return await _one(connection, sa.select(USERS).where(USERS.c.id == user_id))
 
 
@@ -97,11 +99,20 @@ async def take_code(connection: AsyncConnection, code_hash: bytes) -> SignInCode
     return SignInCode(row.user_id, row.challenge) if row is not None and row[-1] else None
 
 
-async def newest_key(connection: AsyncConnection) -> StoredKey | None:
-    """The key to sign with."""
-    usable = sa.select(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None))
-    row = (await connection.execute(usable.order_by(SIGNING_KEYS.c.created_at.desc(), SIGNING_KEYS.c.kid))).first()
-    return StoredKey(row.kid, row.public_jwk, row.private_pem) if row else None
+async def key_in_use(connection: AsyncConnection) -> StoredKey | None:
+    """The key to sign with: the oldest that is not retired yet. None when there is none without an end: one has to be made."""
+    usable = sa.select(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None) | (SIGNING_KEYS.c.retired_at > sa.func.now()))
+    rows = (await connection.execute(usable.order_by(SIGNING_KEYS.c.created_at, SIGNING_KEYS.c.kid))).all()
+    if all(row.retired_at is not None for row in rows):
+        return None
+    return StoredKey(rows[0].kid, rows[0].public_jwk, rows[0].private_pem)
+
+
+async def retire_keys(connection: AsyncConnection, *, seconds: float) -> list[str]:
+    """Let every key that has no end yet sign for so many seconds more; their ids."""
+    at = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    retired = sa.update(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None)).values(retired_at=at)
+    return list((await connection.execute(retired.returning(SIGNING_KEYS.c.kid))).scalars())
 
 
 async def lock_keys(connection: AsyncConnection) -> None:
@@ -116,9 +127,9 @@ async def add_key(connection: AsyncConnection, key: StoredKey) -> None:
     )
 
 
-async def public_keys(connection: AsyncConnection, *, signed_within: float) -> Iterable[dict[str, Any]]:
-    """Public halves of the keys that sign, or that signed something in the last `signed_within` seconds."""
-    recently = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, signed_within)
+async def public_keys(connection: AsyncConnection, *, retired_within: float) -> Iterable[dict[str, Any]]:
+    """Public halves of the keys that are not retired, or were in the last `retired_within` seconds."""
+    recently = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, retired_within)
     wanted = sa.select(SIGNING_KEYS.c.public_jwk).where(
         SIGNING_KEYS.c.retired_at.is_(None) | (SIGNING_KEYS.c.retired_at > recently)
     )

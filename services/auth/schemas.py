@@ -7,7 +7,7 @@ from fastapi import Body, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.common.people import MAX_AT_ONCE
-from services.auth.service import MAX_ID
+from services.auth.models import MAX_ID
 
 # Enough to tell an address from a slip of the keyboard; whether it is real, only a message to it can tell.
 EMAIL = r"^[^@\s]+@[^@\s]+$"
@@ -33,6 +33,8 @@ UserIds = Annotated[list[int], BeforeValidator(_by_comma), Query(max_length=MAX_
 class DevelopmentLogin(BaseModel):
     """Who to be."""
 
+    model_config = ConfigDict(strict=True)  # 0 is no answer to whether somebody is an administrator
+
     email: Email
     admin: bool = False
     full_name: Name | None = None
@@ -56,6 +58,32 @@ class AccessToken(BaseModel):
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  (a kind of token, no secret)
+
+
+class Tokens(AccessToken):
+    """A bearer token, and what the next one is got with: once, by `POST /api/auth/refresh`."""
+
+    refresh_token: str
+
+
+class Refresh(BaseModel):
+    """What a session goes on with."""
+
+    refresh_token: str | None = Field(None, min_length=1, max_length=200)
+
+
+class Session(BaseModel):
+    """One of the caller's sign-ins."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    device: str | None = Field(description="What the browser called itself at the last refresh")
+    network: str | None = Field(description="Where the last refresh came from, without the last part of the address")
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime = Field(description="When it ends at the latest")
+    current: bool = Field(description="Whether it is the one that asks")
 
 
 class User(BaseModel):
@@ -83,6 +111,8 @@ class LoggedOut(BaseModel):
 
 class DevelopmentUser(BaseModel):
     """An account with its id, as the import document of the catalogue has it."""
+
+    model_config = ConfigDict(strict=True)
 
     id: int = Field(ge=1, le=MAX_ID)
     email: Email

@@ -1,22 +1,18 @@
 """Use cases of auth."""
 
-import secrets
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from joserfc import jwt
-
 from libs.common.contracts.auth import UserRegistered
 from libs.common.db import Database, Transaction, move_identity_past
-from libs.common.web.auth import AUDIENCE, Principal
-from services.auth import repository
-from services.auth.errors import AccountConflict, Deactivated, UnknownUser
-from services.auth.keys import ALGORITHM, SigningKeys
-from services.auth.models import USERS
+from libs.common.web.auth import Principal
+from services.auth import repository, session_repository
+from services.auth.errors import AccountConflict, SessionEnded
+from services.auth.models import MAX_ID, USERS
 from services.auth.repository import Account
+from services.auth.sessions import Place, Sessions
+from services.auth.tokens import AccessTokens, active
 
-MAX_ID = 2**31 - 1  # PostgreSQL's integer
 DEVELOPMENT = "development"  # login_type of accounts that nobody proved to own
 
 
@@ -38,40 +34,15 @@ class ImportCounts:
     unchanged: int
 
 
-class AccessTokens:
-    """Issues the signed tokens (RFC 9068 in spirit: short-lived, audience-bound) that every service checks by itself."""
-
-    def __init__(self, keys: SigningKeys, *, issuer: str, seconds: int, admin_emails: frozenset[str]) -> None:
-        self._keys = keys
-        self._issuer = issuer
-        self._seconds = seconds
-        self._admin_emails = admin_emails
-
-    async def issue(self, account: Account) -> str:
-        """A token that says who `account` is, from now on for the configured number of seconds."""
-        key = await self._keys.current()
-        now = int(time.time())
-        claims = {
-            "iss": self._issuer,
-            "aud": AUDIENCE,
-            "sub": str(account.id),
-            "email": account.email,
-            "admin": account.is_admin or account.email.casefold() in self._admin_emails,
-            "iat": now,
-            "exp": now + self._seconds,
-            "jti": secrets.token_hex(16),
-        }
-        return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
-
-
 class Accounts:
     """Who people are."""
 
-    def __init__(self, database: Database, tokens: AccessTokens) -> None:
+    def __init__(self, database: Database, tokens: AccessTokens, sessions: Sessions) -> None:
         self._database = database
         self._tokens = tokens
+        self._sessions = sessions
 
-    async def sign_in_unproven(self, email: str, *, admin: bool, full_name: str | None) -> str:
+    async def sign_in_unproven(self, email: str, place: Place, *, admin: bool, full_name: str | None) -> str:
         """An access token for whoever says to be `email`; makes the account at the first time. For development only.
 
         `admin` makes the account an administrator's; without it the account stays what it is. Raises `Deactivated`.
@@ -89,23 +60,21 @@ class Accounts:
             }
             if any(getattr(account, column) != value for column, value in wanted.items()):
                 account = active(await repository.change(tx.connection, account.id, **wanted))
-        return await self._tokens.issue(account)
+            session_id = await self._sessions.begin(tx, account, place)
+        return await self._tokens.issue(account, session_id)
 
     async def account(self, caller: Principal) -> Account:
-        """The caller's account; raises `UnknownUser` or `Deactivated`."""
-        if not 0 < caller.user_id <= MAX_ID:
-            raise UnknownUser
+        """The caller's account; raises `UnknownUser`, `Deactivated` or `SessionEnded`."""
         async with self._database.reading() as connection:
-            return active(await repository.account(connection, caller.user_id))
+            account = active(await repository.account(connection, caller.user_id))
+            if await session_repository.live(connection, caller.session_id, account.id) is None:
+                raise SessionEnded
+        return account
 
     async def people(self, user_ids: list[int]) -> list[Account]:
         """The accounts with these ids, switched off or not, by id."""
         async with self._database.reading() as connection:
             return await repository.accounts(connection, [each for each in user_ids if 0 < each <= MAX_ID])
-
-    async def refresh(self, caller: Principal) -> str:
-        """A new token with what is true of the account now; raises `UnknownUser` or `Deactivated`."""
-        return await self._tokens.issue(await self.account(caller))
 
     async def import_accounts(self, accounts: list[NewAccount]) -> ImportCounts:
         """Bring accounts with their ids, all or none. Running it twice changes nothing.
@@ -131,15 +100,6 @@ class Accounts:
             if created:
                 await move_identity_past(tx.connection, USERS)
         return ImportCounts(created, updated, len(accounts) - created - updated)
-
-
-def active(account: Account | None) -> Account:
-    """`account`, if it is there and not switched off; raises `UnknownUser`, `Deactivated`."""
-    if account is None:
-        raise UnknownUser
-    if not account.is_active:
-        raise Deactivated
-    return account
 
 
 def publish_registered(tx: Transaction, account: Account) -> None:

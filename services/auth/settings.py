@@ -28,8 +28,15 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
     model_config = SettingsConfigDict(env_prefix="AUTH_", env_ignore_empty=True)
     required_in_production = ("key_secret", "google_client_ids")
 
-    # seconds that an access token is valid: nothing can revoke one yet, so a stolen one must die soon
+    # seconds that an access token is valid: other services accept it so long, whatever became of its session
     token_seconds: int = Field(15 * 60, ge=60, le=60 * 60)
+    # seconds without a refresh after which a session ends, and after which it ends in any case; learners come weekly
+    session_idle_seconds: int = Field(14 * 24 * 3600, ge=60, le=90 * 24 * 3600)
+    session_seconds: int = Field(90 * 24 * 3600, ge=60, le=366 * 24 * 3600)
+    # whether an expired access token continues its session: the web client has nothing else
+    refresh_expired: bool = True
+    # seconds after its first use in which it does so again: the web client asks once per call that failed, all at the same time
+    refresh_grace_seconds: int = Field(10, ge=0, le=60)
     # encrypts the private signing keys in the database: whoever gets a dump of it cannot sign tokens
     key_secret: StrongSecret = SecretStr("development only: encrypts the signing keys")
     # whether anybody may sign in as anybody, without proof

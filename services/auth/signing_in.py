@@ -5,7 +5,9 @@ from services.auth import repository
 from services.auth.errors import IdentityConflict
 from services.auth.provider import Identity, Provider
 from services.auth.repository import Account
-from services.auth.service import AccessTokens, active, publish_registered
+from services.auth.service import publish_registered
+from services.auth.sessions import Place, Sessions
+from services.auth.tokens import AccessTokens, active
 
 GOOGLE = "google"  # login_type of accounts that the provider vouches for, as clients know it
 
@@ -13,42 +15,48 @@ GOOGLE = "google"  # login_type of accounts that the provider vouches for, as cl
 class GoogleSignIn:
     """Signs in whom the provider knows."""
 
-    def __init__(self, database: Database, provider: Provider, tokens: AccessTokens) -> None:
+    def __init__(self, database: Database, provider: Provider, tokens: AccessTokens, sessions: Sessions) -> None:
         self._database = database
         self._provider = provider
         self._tokens = tokens
+        self._sessions = sessions
 
-    async def with_id_token(self, id_token: str) -> str:
+    async def with_id_token(self, id_token: str, place: Place) -> str:
         """An access token for whom `id_token` proves; makes the account at the first time.
 
         Raises `InvalidIdToken`, `IdentityConflict`, `Deactivated`, `ProviderUnreachable`, `SignInNotConfigured`.
         """
-        return await self._tokens.issue(await self.account_of(await self._provider.identity(id_token)))
+        identity = await self._provider.identity(id_token)
+        async with self._database.transaction() as tx:
+            account = active(await self._account_of(tx, identity))
+            session_id = await self._sessions.begin(tx, account, place)
+        return await self._tokens.issue(account, session_id)
 
     async def account_of(self, identity: Identity) -> Account:
         """The account of `identity`, made at the first time; raises `IdentityConflict`, `Deactivated`."""
         async with self._database.transaction() as tx:
-            return active(await _account_of(tx, identity))
+            return active(await self._account_of(tx, identity))
 
-
-async def _account_of(tx: Transaction, identity: Identity) -> Account | None:
-    """The account of this subject, else the one with its address, which is linked from now on, else a new one."""
-    shown = {"full_name": identity.full_name, "profile_picture": identity.profile_picture}
-    # What the provider does not say stays as it is.
-    columns = {"google_id": identity.subject, "login_type": GOOGLE, **{k: v for k, v in shown.items() if v is not None}}
-    account = await repository.account_of_subject(tx.connection, identity.subject)
-    if account is None:
-        account = await repository.create(tx.connection, email=identity.email, **columns)
-        if account is not None:
-            publish_registered(tx, account)
+    async def _account_of(self, tx: Transaction, identity: Identity) -> Account | None:
+        """The account of this subject, else the one with its address, which is linked from now on, else a new one."""
+        shown = {"full_name": identity.full_name, "profile_picture": identity.profile_picture}
+        # What the provider does not say stays as it is.
+        columns = {"google_id": identity.subject, "login_type": GOOGLE, **{k: v for k, v in shown.items() if v is not None}}
+        account = await repository.account_of_subject(tx.connection, identity.subject)
+        if account is None:
+            account = await repository.create(tx.connection, email=identity.email, **columns)
+            if account is not None:
+                publish_registered(tx, account)
+                return account
+            # Somebody has the address, or the same person signed in twice at once. The row is locked: of two identities with
+            # one address the first gets it.
+            account = await repository.account_of_email(tx.connection, identity.email, lock=True)
+            if account is None:  # then the subject is there since a moment ago, under another address
+                account = await repository.account_of_subject(tx.connection, identity.subject)
+            if account is None or account.google_id not in (None, identity.subject):
+                raise IdentityConflict
+            if account.google_id is None:
+                await self._sessions.end_unproven(tx, account.id)
+        if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
             return account
-        # Somebody has the address, or the same person signed in twice at once. The row is locked: of two identities with one
-        # address the first gets it.
-        account = await repository.account_of_email(tx.connection, identity.email, lock=True)
-        if account is None:  # then the subject is there since a moment ago, under another address
-            account = await repository.account_of_subject(tx.connection, identity.subject)
-        if account is None or account.google_id not in (None, identity.subject):
-            raise IdentityConflict
-    if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
-        return account
-    return await repository.change(tx.connection, account.id, **columns)
+        return await repository.change(tx.connection, account.id, **columns)

@@ -43,6 +43,8 @@ class Principal:
     user_id: int
     email: str
     is_admin: bool
+    session_id: str = ""  # what ends with `session.revoked`
+    token_id: str = ""
 
 
 class SignInUnavailable(ServiceUnavailable):
@@ -79,7 +81,9 @@ class TokenVerifier:
             if "sub" not in claims:
                 raise Unauthenticated("토큰에서 사용자 정보를 찾을 수 없습니다")
             self._claims.validate(claims)
-            return Principal(int(claims["sub"]), str(claims.get("email", "")), claims.get("admin") is True)
+            session_id, token_id = (str(claims.get(name, "")) for name in ("sid", "jti"))
+            email, is_admin = str(claims.get("email", "")), claims.get("admin") is True
+            return Principal(int(claims["sub"]), email, is_admin, session_id, token_id)
         except ExpiredTokenError as error:
             raise Unauthenticated(EXPIRED) from error
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -134,7 +138,8 @@ def verifier_for(settings: VerifierSettings) -> TokenVerifier:
     return TokenVerifier(fetch, issuer=settings.token_issuer, leeway=settings.token_leeway)
 
 
-def _bearer(request: Request) -> str:
+def bearer_of(request: Request) -> str:
+    """The token that a request carries; raises `Unauthenticated`."""
     header = request.headers.get("authorization")
     if not header:
         raise Unauthenticated(NO_LOGIN)
@@ -155,7 +160,7 @@ _user, _optional, _admin = (
 async def require_user(request: Request, _: Annotated[object, _user]) -> Principal:
     """FastAPI dependency: a valid token, or 401."""
     verifier: TokenVerifier = request.app.state.verifier
-    return await verifier.verify(_bearer(request))
+    return await verifier.verify(bearer_of(request))
 
 
 async def optional_user(request: Request, _: Annotated[object, _optional]) -> Principal | None:

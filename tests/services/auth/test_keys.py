@@ -14,7 +14,7 @@ from joserfc.jwk import KeySet, OctKey, OKPKey
 from pydantic import SecretStr
 
 from libs.common.db import Database
-from libs.common.web.auth import AUDIENCE, Principal, TokenVerifier
+from libs.common.web.auth import AUDIENCE, Principal, TokenVerifier, jwt_header
 from services.auth.keys import KeyUnusable, SigningKeys
 from services.auth.models import SIGNING_KEYS
 from tests.services.auth.conftest import Serve
@@ -52,7 +52,8 @@ async def test_a_token_is_verified_with_nothing_but_the_key_set(client: httpx.As
         return keys
 
     principal = await TokenVerifier(fetch, issuer="yousync", leeway=0).verify(token)
-    assert principal == Principal(user_id=1_000_001, email="alice@example.org", is_admin=True)
+    said = jwt_header(token.split(".")[1])  # the second part of a JWS is read like its first
+    assert principal == Principal(1_000_001, "alice@example.org", True, session_id=said["sid"], token_id=said["jti"])
 
 
 async def test_a_token_lives_as_long_as_the_setting_says(serve: Serve) -> None:
@@ -62,7 +63,7 @@ async def test_a_token_lives_as_long_as_the_setting_says(serve: Serve) -> None:
     decoded = jwt.decode(token, keys, algorithms=["Ed25519"])
     assert decoded.header["alg"] == "Ed25519"
     assert decoded.claims["exp"] - decoded.claims["iat"] == 120
-    assert decoded.claims.keys() == {"iss", "aud", "sub", "email", "admin", "iat", "exp", "jti"}
+    assert decoded.claims.keys() == {"iss", "aud", "sub", "email", "admin", "iat", "exp", "jti", "sid"}
 
 
 async def test_an_administrator_is_whom_the_setting_names(serve: Serve) -> None:
@@ -188,3 +189,33 @@ async def test_with_another_secret_the_key_is_unusable_and_the_caller_gets_503(
     with pytest.raises(KeyUnusable):
         await SigningKeys(database, secret=other_secret, token_seconds=60).current()
     await database.close()
+
+
+async def test_the_next_key_is_published_before_it_signs(serve: Serve, database_url: str) -> None:
+    async with serve() as client:
+        before = await bearer(client)
+    await execute(database_url, sa.update(SIGNING_KEYS).values(retired_at=sa.func.now() + sa.text("interval '2 minutes'")))
+    async with serve() as client:
+        (new, old) = (await client.get(JWKS)).json()["keys"]
+        assert jwt_header(before)["kid"] == jwt_header(await bearer(client))["kid"] == old["kid"]
+    await execute(
+        database_url, sa.update(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == old["kid"]).values(retired_at=sa.func.now())
+    )
+    async with serve() as client:
+        assert jwt_header(await bearer(client))["kid"] == new["kid"]
+        assert (await client.get("/api/auth/me", headers={"Authorization": f"Bearer {before}"})).status_code == 200
+
+
+async def test_a_key_verifies_as_long_as_a_replica_that_did_not_look_may_have_signed_with_it(
+    serve: Serve, database_url: str
+) -> None:
+    async with serve(token_seconds=60) as client:
+        (old,) = (await client.get(JWKS)).json()["keys"]
+    for ago, published in ((60 + 60 + 110, True), (60 + 60 + 130, False)):
+        retired_at = sa.func.now() - sa.text(f"interval '{ago} seconds'")
+        await execute(
+            database_url, sa.update(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == old["kid"]).values(retired_at=retired_at)
+        )
+        async with serve(token_seconds=60) as client:
+            kids = [key["kid"] for key in (await client.get(JWKS)).json()["keys"]]
+        assert (old["kid"] in kids) is published

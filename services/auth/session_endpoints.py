@@ -1,0 +1,68 @@
+"""Routes of sessions: going on, and the ends of them."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from libs.common.web.auth import User as Caller
+from libs.common.web.openapi import answers
+from services.auth.deps import AccountsDep, PlaceDep, RefreshingDep, SessionsDep
+from services.auth.errors import Deactivated, SessionEnded, SessionNotFound, UnknownUser
+from services.auth.schemas import AccessToken, LoggedOut, Refresh, Session, Tokens
+
+ENDED = answers(UnknownUser(), Deactivated(), SessionEnded())
+
+router = APIRouter(prefix="/api/auth", tags=["auth"])
+
+
+@router.post("/refresh", summary="The next token of a session", responses=ENDED)
+async def refresh(
+    asking: RefreshingDep, sessions: SessionsDep, place: PlaceDep, response: Response, refreshed: Refresh | None = None
+) -> Tokens | AccessToken:
+    """With a refresh token in the body new ones of both kinds; without, for a bearer, expired or not, a new access token.
+
+    A refresh token counts once, and so does an expired bearer: a second use ends the session.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    if refreshed is not None and refreshed.refresh_token is not None:
+        grant = await sessions.rotate(refreshed.refresh_token, place)
+        return Tokens(access_token=grant.access_token, refresh_token=grant.refresh_token)
+    caller, expired = await asking.caller()
+    return AccessToken(access_token=await sessions.refresh(caller, place, expired=expired))
+
+
+@router.post("/logout", summary="End of the session")
+async def logout(caller: Caller, sessions: SessionsDep) -> LoggedOut:
+    """The session of the bearer ends, and with it whatever could continue it."""
+    await sessions.log_out(caller)
+    return LoggedOut(user_id=caller.user_id)
+
+
+@router.get("/sessions", summary="Where the caller is signed in", responses=ENDED)
+async def list_sessions(caller: Caller, accounts: AccountsDep, sessions: SessionsDep) -> list[Session]:
+    """The live sessions, the last used first."""
+    account = await accounts.account(caller)
+    return [
+        Session.model_validate({**asdict(session), "current": session.id == caller.session_id})
+        for session in await sessions.of(account.id)
+    ]
+
+
+@router.delete("/sessions", summary="Sign out everywhere", status_code=204, responses=ENDED)
+async def end_all_sessions(caller: Caller, accounts: AccountsDep, sessions: SessionsDep) -> None:
+    """Ends all sessions of the caller, this one too."""
+    await sessions.end_all((await accounts.account(caller)).id)
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    summary="Sign out somewhere else",
+    status_code=204,
+    responses={**ENDED, **answers(SessionNotFound())},
+)
+async def end_session(
+    session_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], caller: Caller, accounts: AccountsDep, sessions: SessionsDep
+) -> None:
+    """Ends one session of the caller."""
+    await sessions.end((await accounts.account(caller)).id, session_id)
