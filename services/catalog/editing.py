@@ -99,7 +99,7 @@ class Editor:
         async with self._editing() as tx:
             stored = await _locked_script(tx.connection, script_id, seen)
             named = change.model_dump(exclude_unset=True, exclude={"words"})
-            words = None if change.words is None else [word.model_dump() for word in change.words]
+            words = [word.model_dump() for word in change.words] if "words" in change.model_fields_set else None
             changed = _different(named, stored)
             wanted = {**stored, **changed}
             check_times(wanted, named)
