@@ -72,7 +72,7 @@ class Exporter:
                 reading = {key: group.create_task(self._objects.stored_pitch(key)) for key in some}
             for key, task in reading.items():
                 if (melody := task.result()) is not None:
-                    yield (b"\n" if first else b",\n") + _json(key) + b": " + _json(melody)
+                    yield (b"\n" if first else b",\n") + _json(key) + b": " + melody
                     first = False
 
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client import Counter
@@ -101,10 +101,10 @@ class SceneObjects:
             self._missing("pitch", key, _ABSENT)
         return melody
 
-    async def stored_pitch(self, key: str) -> Any:
+    async def stored_pitch(self, key: str) -> bytes | None:
         """The melody under `key` however long it takes. None when there is none, or no JSON. Raises `Unavailable`."""
         try:
-            return json.loads(await self._read(key), parse_constant=lambda _: None)
+            return to_json(json.loads(await self._read(key), parse_constant=lambda _: None), inf_nan_mode="null")
         except (YouSyncError, ValueError, RecursionError) as error:
             if isinstance(error, YouSyncError) and error.retryable:
                 raise

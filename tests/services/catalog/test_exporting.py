@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -59,12 +58,14 @@ async def test_an_empty_catalogue_is_a_document_too(client: httpx.AsyncClient, i
 
 @pytest.mark.usefixtures("catalogue")
 async def test_melodies_that_are_not_there_are_left_out(client: httpx.AsyncClient, tmp_path: Path) -> None:
-    async def no_json() -> AsyncIterator[bytes]:
-        yield b"no JSON"
-
     key = "Tom Hardy/vid1/1/pitch.json"
-    await the_storage(tmp_path).put(key, no_json(), media_type="application/json")
-    assert (await exported(client)).json()["pitch"] == {}
+    for content, shown in ((b"no JSON", {}), (b'"\\ud800"', {}), (b"[1e400, NaN]", {key: [None, None]})):
+
+        async def stored(content: bytes = content) -> AsyncIterator[bytes]:
+            yield content
+
+        await the_storage(tmp_path).put(key, stored(), media_type="application/json")
+        assert (await exported(client)).json()["pitch"] == shown
     await the_storage(tmp_path).delete(key)
     assert (await exported(client)).json()["pitch"] == {}
 
@@ -73,7 +74,7 @@ async def test_melodies_that_are_not_there_are_left_out(client: httpx.AsyncClien
 async def test_an_export_breaks_off_when_the_store_does_not_answer(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def down(self: SceneObjects, key: str) -> Any:
+    async def down(self: SceneObjects, key: str) -> bytes | None:
         raise Unavailable("the object store does not answer")
 
     monkeypatch.setattr(SceneObjects, "stored_pitch", down)
