@@ -52,6 +52,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r
 LOOKS = 5
 MISSING = "분석 작업을 찾을 수 없습니다."
 _PRIORITIES = {JobKind.LINE: Priority.HIGH, JobKind.TOKEN: Priority.NORMAL, JobKind.FILM: Priority.FILM}
+UNKNOWN_JOB = "unknown_job"  # what becomes of a report on a job that never was, or was erased
 MAX_WORKER_LENGTH = 100  # characters of a server's name that are kept
 
 
@@ -151,13 +152,13 @@ class JobService:
         else changes the job meanwhile.
         Raises JobBusy, DatabaseUnavailable.
         """
-        outcome = "unknown_job"
+        outcome = UNKNOWN_JOB
         if JOB_ID.fullmatch(job_id):
             outcome = await self._hear(job_id, self._presentable(report), by_holder=by_holder)
         REPORTS.labels(SERVICE, kind, outcome).inc()
         if outcome != "accepted":
             log.info("a report changed nothing", extra={"job_id": job_id, "kind": kind, "outcome": outcome})
-        if outcome in (Why.STALE_LEASE, Why.FINISHED):
+        if outcome in (Why.STALE_LEASE, Why.FINISHED, UNKNOWN_JOB):
             await stop_server(self._bus, report.lease)
         return outcome
 
@@ -243,7 +244,7 @@ class JobService:
         """What became of the report, as metrics name it."""
         change = await self._change(job_id, report)
         if change is None:
-            return "unknown_job"
+            return UNKNOWN_JOB
         if isinstance(change, Ignored):
             return change.why.value
         await self._follow_up(change, by_holder=by_holder)

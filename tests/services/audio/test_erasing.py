@@ -5,7 +5,9 @@ from typing import cast
 
 import pytest
 
-from libs.common.contracts.audio import AnalysisCancelled, AnalysisErased, AnalysisReportCompleted
+from libs.common.bus.base import PARTITIONS
+from libs.common.contracts.audio import AnalysisCancelled, AnalysisErased, AnalysisReportCompleted, AnalysisReportStarted
+from libs.common.contracts.notifier import HEARD, lease_channel, partition_of, stop_frame
 from libs.common.db import Database
 from libs.common.storage.base import Storage, StorageUnavailable
 from services.audio import erasing_repository
@@ -103,6 +105,22 @@ async def test_the_others_are_told_of_each_job_that_it_is_erased(scene: House) -
     await scene.facts.until(AnalysisErased, 2)
     told = sorted((fact.job_id, fact.user_id, fact.sequence) for fact in scene.facts.of(AnalysisErased))
     assert told == sorted([(finished, 1, 2), (waiting, 1, 2)])
+
+
+async def test_a_server_that_takes_up_an_erased_job_is_told_to_stop(scene: House) -> None:
+    work = await record(scene, 7)
+    assert await erase(scene) == 204
+    stopped = asyncio.Event()
+
+    async def hear(_: int, body: bytes) -> None:
+        if HEARD.validate_json(body) == stop_frame(work.lease):
+            stopped.set()
+
+    listener = await scene.bus.listen_frames(hear)
+    await listener.bind(partition_of(lease_channel(work.lease), PARTITIONS))
+    await scene.tell(AnalysisReportStarted(job_id=work.job_id, lease=work.lease, worker="w"))
+    await asyncio.wait_for(stopped.wait(), PATIENCE)
+    await listener.close()
 
 
 async def test_of_two_who_erase_at_once_one_finds_nothing(scene: House) -> None:
