@@ -149,8 +149,8 @@ class PreprocessRequested(Event, name="preprocess.requested"):
     """Work for a preprocessor: one attempt at making the scenes of one actor in one film, under a lease.
 
     It makes the scenes in the catalogue itself (`POST /api/tokens/`, as an administrator) and reports like an analysis server,
-    with `analysis.report.*`: the result is `{"token_ids": [1, 2]}`. What is said of leases there holds here, but who has taken a
-    film has it until the deadline: nobody else is asked because of silence.
+    with `analysis.report.*`: the result is `{"token_ids": [1, 2]}`. What is said of leases there holds here, but who has taken
+    a film has it until the deadline: nobody else is asked because of silence.
     """
 
     job_id: str
