@@ -61,7 +61,7 @@ class AccessToken(BaseModel):
 
 
 class Tokens(AccessToken):
-    """A bearer token, and what the next one is got with: once, by `POST /api/auth/refresh`."""
+    """A bearer token, and what the next ones are got with, once: `POST /api/auth/token`."""
 
     refresh_token: str
 
@@ -69,7 +69,7 @@ class Tokens(AccessToken):
 class Refresh(BaseModel):
     """What a session goes on with."""
 
-    refresh_token: str | None = Field(None, min_length=1, max_length=200)
+    refresh_token: str = Field(min_length=1, max_length=200)
 
 
 class Session(BaseModel):

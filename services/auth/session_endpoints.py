@@ -16,20 +16,20 @@ ENDED = answers(UnknownUser(), Deactivated(), SessionEnded())
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
 
-@router.post("/refresh", summary="The next token of a session", responses=ENDED)
-async def refresh(
-    asking: RefreshingDep, sessions: SessionsDep, place: PlaceDep, response: Response, refreshed: Refresh | None = None
-) -> Tokens | AccessToken:
-    """With a refresh token in the body new ones of both kinds; without, for a bearer, expired or not, a new access token.
-
-    A refresh token counts once, and so does an expired bearer: a second use ends the session.
-    """
+@router.post("/refresh", summary="The next access token of a session, for the one before", responses=ENDED)
+async def refresh(asking: RefreshingDep, sessions: SessionsDep, place: PlaceDep, response: Response) -> AccessToken:
+    """For a bearer, expired or not. An expired one counts once: when it comes again later, the session ends."""
     response.headers["Cache-Control"] = "no-store"
-    if refreshed is not None and refreshed.refresh_token is not None:
-        grant = await sessions.rotate(refreshed.refresh_token, place)
-        return Tokens(access_token=grant.access_token, refresh_token=grant.refresh_token)
     caller, expired = await asking.caller()
     return AccessToken(access_token=await sessions.refresh(caller, place, expired=expired))
+
+
+@router.post("/token", summary="The next tokens of a session, for a refresh token", responses=ENDED)
+async def rotate(refreshing: Refresh, sessions: SessionsDep, place: PlaceDep, response: Response) -> Tokens:
+    """A refresh token counts once: when it comes again, the session ends."""
+    response.headers["Cache-Control"] = "no-store"
+    grant = await sessions.rotate(refreshing.refresh_token, place)
+    return Tokens(access_token=grant.access_token, refresh_token=grant.refresh_token)
 
 
 @router.post("/logout", summary="End of the session")
