@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from yousync.catalog.files import BadSceneFile, Tiers
+from yousync.catalog.parts import add_up, parts_of
 from yousync.client import Client, ClientError
 from yousync.samples import load_catalog
 from yousync.terminal import options, run
@@ -30,7 +31,10 @@ def import_catalog(
     bearer: Bearer = None,
     url: Url = None,
 ) -> None:
-    """Import a catalogue: all or nothing, ids kept; importing the same file twice changes nothing."""
+    """Import a catalogue: all or nothing, ids kept; importing the same file twice changes nothing.
+
+    A file of more than 48 MiB goes in parts, each all or nothing: after an error, import it again.
+    """
 
     async def send() -> None:
         try:
@@ -121,7 +125,8 @@ def _scene_document(textgrid: Path, pitch: Path | None, tiers: Tiers, *, film: s
 
 async def _import(document: dict[str, Any], url: str | None, bearer: str | None) -> None:
     async with _administrator(url, bearer) as client:
-        typer.echo(json.dumps(await client.import_catalog(document), indent=2, ensure_ascii=False))
+        reports = [await client.import_catalog(part) for part in parts_of(document)]
+        typer.echo(json.dumps(add_up(reports), indent=2, ensure_ascii=False))
 
 
 @asynccontextmanager
