@@ -4,6 +4,8 @@ from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from libs.common.web.language import Preferred
+from libs.common.web.openapi import Responses
 from services.gateway.deps import Health, Schema
 from services.gateway.health import READY
 from services.gateway.openapi import TITLE
@@ -17,30 +19,48 @@ ASSETS = "/docs/assets"
 router = APIRouter(tags=["service"])
 
 
-@router.get("/", summary="What this is")
+_FRONT = {
+    "message": "토큰/스크립트 관리 API 서버가 정상적으로 작동중입니다!",
+    "docs": "/docs",
+    "redoc": "/redoc",
+    "version": "1.0.0",
+}
+_WELL = {"status": "healthy", "service": SERVICE}
+_STATES = {"auth": "ready", "catalog": "no answer", "audio": "ready", "notifier": "ready", "bus": "ready"}
+_HEALTH: Responses = {
+    200: {"content": {"application/json": {"schema": {"type": "object"}, "example": _WELL}}},
+    503: {
+        "description": "Something does not",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {**_WELL, "status": "degraded", "services": _STATES},
+            }
+        },
+    },
+}
+
+
+@router.get("/", summary="What this is", responses={200: {"content": {"application/json": {"example": _FRONT}}}})
 async def root() -> dict[str, str]:
     """Always answers."""
-    return {
-        "message": "토큰/스크립트 관리 API 서버가 정상적으로 작동중입니다!",
-        "docs": "/docs",
-        "redoc": "/redoc",
-        "version": "1.0.0",
-    }
+    return _FRONT
 
 
-@router.get("/health", summary="Whether everything works", responses={503: {"description": "Something does not"}})
+@router.get("/health", summary="Whether everything works", responses=_HEALTH)
 async def health(platform: Health) -> JSONResponse:
     """All services and the bus, looked at once a second at most."""
     states = await platform.states()
     if all(state == READY for state in states.values()):
-        return JSONResponse({"status": "healthy", "service": SERVICE})
+        return JSONResponse(_WELL)
     return JSONResponse({"status": "degraded", "service": SERVICE, "services": states}, status_code=503)
 
 
 @router.get("/openapi.json", include_in_schema=False)
-async def openapi(schema: Schema) -> JSONResponse:
-    """The routes of all services."""
-    return JSONResponse(await schema.document())
+async def openapi(schema: Schema, language: Preferred) -> JSONResponse:
+    """The routes of all services; a browser asks in its user's language."""
+    headers = {"Content-Language": language, "Vary": "Accept-Language"}
+    return JSONResponse(await schema.document(language), headers=headers)
 
 
 @router.get("/docs", include_in_schema=False)

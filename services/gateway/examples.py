@@ -133,6 +133,8 @@ WORDS: Mapping[str, Any] = MappingProxyType(
         "average_score": 0.82,
         "score": 0.82,
         "recording_count": 12,
+        "Deleted.detail": "Token deleted successfully",
+        "Done.detail": "상태가 변경되었습니다.",
         "url": _SIGNED.format("recording.wav"),
         "dubbing_audio_url": _SIGNED.format("dubbing.m4a"),
         "background": True,

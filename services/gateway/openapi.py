@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 
 from libs.common.web import openapi
-from services.gateway import published
+from libs.common.web.language import Language
+from services.gateway import korean, published
 from services.gateway.errors import TooManyStreams
 from services.gateway.routes import BodySize, Service, route_of
 from services.gateway.upstream import Upstreams
@@ -22,7 +23,6 @@ CACHE_INCOMPLETE_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 
 TITLE = "YouSync"
-DESCRIPTION = "Dubbing practice: upload a take of a film's line, follow its analysis live, read how close it was."
 
 STREAMS = {
     "/api/scripts/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_scripts_analysis"),
@@ -66,19 +66,20 @@ class PlatformSchema:
         self._upstreams = upstreams
         self._own = own  # describes what the gateway answers itself
         self._limits = limits  # bytes of a request's body
-        self._document: dict[str, Any] = {}
+        self._documents: dict[Language, dict[str, Any]] = {}
         self._valid_until = float("-inf")
         self._making = asyncio.Lock()
 
-    async def document(self) -> dict[str, Any]:
-        """The merged document."""
+    async def document(self, language: Language) -> dict[str, Any]:
+        """The merged document, its summaries in `language`."""
         async with self._making:
             if time.monotonic() > self._valid_until:
                 parts = dict(zip(Service, await asyncio.gather(*map(self._fetch, Service)), strict=True))
-                self._document = self._merge(parts)
+                merged = self._merge(parts)
+                self._documents = {Language.ENGLISH: merged, Language.KOREAN: korean.in_korean(merged)}
                 complete = all(part is not None for part in parts.values())
                 self._valid_until = time.monotonic() + (CACHE_SECONDS if complete else CACHE_INCOMPLETE_SECONDS)
-        return self._document
+        return self._documents[language]
 
     async def _fetch(self, service: Service) -> dict[str, Any] | None:
         try:
@@ -93,12 +94,13 @@ class PlatformSchema:
         missing = [service for service, part in parts.items() if part is None]
         note = f"\n\nNot shown, because they do not answer at the moment: {', '.join(missing)}." if missing else ""
         merged = deepcopy(self._own())
-        merged["info"]["description"] = DESCRIPTION + note
+        merged["info"]["description"] = korean.DESCRIPTION[1] + note
         for path, named in STREAMS.items():
             merged["paths"][path] = _stream_path(*named)
         for service, part in parts.items():
             if part is not None:
                 self._add(merged, part, service)
+        merged["tags"] = korean.tags_of(merged)
         published.show(merged)
         return merged
 
