@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules chaos bench-bus bench-notice bench-jobs bench-upload clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ chaos: venv-dev ## Kill everything under load, count what is lost: make chaos [S
 
 schedules: venv-dev ## The real handlers under seeded faults: make schedules [SCHEDULES=5000] [SEED=17 takes that way again]
 	@$(BIN)/python -m tests.schedules $(if $(SCHEDULES),--count $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
+
+bench-api: venv-dev ## Measure: looking into a catalogue of 100,000 scenes against one of 20, also through the gateway; views/s
+	@$(BIN)/python -m bench.api $(ARGS)
 
 bench-bus: venv-dev ## Measure: the outbox' way to the broker against a bare loop, and its latency, at 0 to 1,000,000 rows
 	@$(BIN)/python -m bench.bus $(ARGS)

@@ -91,7 +91,7 @@ class Lists:
             return []
         initials = "".join(folded.split())
         only_initials = INITIALS.issuperset(initials)
-        async with self._database.reading() as connection:
+        async with self._database.autocommit() as connection:
             if only_initials:
                 found = await search_repository.by_initials(connection, initials, limit)
             else:

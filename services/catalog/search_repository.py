@@ -50,12 +50,12 @@ async def by_initials(connection: AsyncConnection, initials: str, limit: int) ->
 
 async def alike(connection: AsyncConnection, text: str, but: Sequence[int], limit: int) -> list[Actor]:
     """Actors with a name like `text`, the most alike first."""
-    # What `%` compares with; until the end of this transaction.
+    # What `%` compares with during this statement. PostgreSQL looks at a condition without columns once, before it scans.
     bound = sa.func.set_config("pg_trgm.similarity_threshold", str(MIN_SIMILARITY), sa.true())
-    await connection.execute(sa.select(bound))
+    bounded = sa.select(bound).scalar_subquery() != ""
 
     def is_like(name: _Name) -> sa.ColumnElement[bool]:
-        return name.bool_op("%")(text) & (sa.func.similarity(name, text) > MIN_SIMILARITY)
+        return bounded & name.bool_op("%")(text) & (sa.func.similarity(name, text) > MIN_SIMILARITY)
 
     return await _found(connection, is_like, lambda name: -sa.func.max(sa.func.similarity(name, text)), but, limit)
 
