@@ -15,7 +15,7 @@ from yousync.catalog.files import BadSceneFile, Tiers
 from yousync.catalog.parts import add_up, parts_of
 from yousync.client import Client, ClientError
 from yousync.samples import load_catalog
-from yousync.terminal import options, run
+from yousync.terminal import complain, options, run
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue: scenes, lines, words, actors.")
 
@@ -116,7 +116,8 @@ def _scene_document(textgrid: Path, pitch: Path | None, tiers: Tiers, *, film: s
         file = pitch
         melody = melody_of(pitch.read_bytes(), at=at)
     except BadSceneFile as error:
-        raise typer.BadParameter(f"{file}: {error}") from error
+        complain(f"{file}: {error}")
+        raise typer.Exit(2) from error
     # the same scene has the same key again
     known_by = "\n".join((film, name)).encode("utf-8", "surrogateescape")
     key = f"scenes/{sha256(known_by).hexdigest()[:24]}/pitch.json"
