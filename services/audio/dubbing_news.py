@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from libs.common.bus.base import PARTITIONS, Bus, BusUnavailable, FrameListener
 from libs.common.contracts.notifier import Frame, partition_of
 from libs.common.frames import send
 
-TELL_SECONDS: Final = 1.0
+BUS_SECONDS: Final = 1.0
 """Whoever waits looks by themselves after a while; a broker that takes longer than this has other worries."""
 _MARK: Final = b'"dubbing:'
 _MARK_WITHIN: Final = 64  # bytes; the channel is a frame's first field
@@ -38,9 +38,7 @@ class DubbingNews:
 
     async def tell(self, dubbing_id: UUID) -> None:
         """The dubbing has ended, and that is committed."""
-        with suppress(BusUnavailable, TimeoutError):
-            async with asyncio.timeout(TELL_SECONDS):
-                await send(self._bus, Frame(channel=_channel(dubbing_id), sequence=1, final=True, data={}))
+        await _briefly(send(self._bus, Frame(channel=_channel(dubbing_id), sequence=1, final=True, data={})))
 
     @asynccontextmanager
     async def expected(self, dubbing_id: UUID) -> AsyncIterator[asyncio.Event]:
@@ -51,7 +49,7 @@ class DubbingNews:
         self._bound[partition] += 1
         try:
             if self._bound[partition] == 1 and self._ear is not None:
-                await self._ear.bind(partition)
+                await _briefly(self._ear.bind(partition))
             yield ended
         finally:
             self._waiting[channel].discard(ended)
@@ -59,13 +57,19 @@ class DubbingNews:
                 del self._waiting[channel]
             self._bound[partition] -= 1
             if not self._bound[partition] and self._ear is not None:
-                await self._ear.unbind(partition)
+                await _briefly(self._ear.unbind(partition))
 
     async def _hear(self, _: int, body: bytes) -> None:
         # Learners' frames travel in the same partitions, with whole results in them: those are not even parsed.
         if _MARK in body[:_MARK_WITHIN]:
             for ended in self._waiting.get(Frame.model_validate_json(body).channel, ()):
                 ended.set()
+
+
+async def _briefly(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(BusUnavailable, TimeoutError):
+        async with asyncio.timeout(BUS_SECONDS):
+            await work
 
 
 def _channel(dubbing_id: UUID) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.audio.dubbing_plan import Plan, Take
@@ -50,6 +50,7 @@ class Scene:
 
 _COLUMNS = tuple(DUBBINGS.c[name] for name in Dubbing.__dataclass_fields__)
 _OF_SCENE = (DUBBINGS.c.user_id == sa.bindparam("user_id"), DUBBINGS.c.token_id == sa.bindparam("token_id"))
+_LOCK = 0x647562  # "dub", beside the learner's id
 _OPEN = DUBBINGS.c.state == DubbingState.REQUESTED.value
 
 
@@ -89,8 +90,8 @@ async def latest_recordings(connection: AsyncConnection, user_id: int, token_id:
     return [(row.script_id, row.object_key) for row in rows]
 
 
-async def add(connection: AsyncConnection, dubbing: Dubbing) -> bool:
-    """Insert it as requested; False when the learner has one of the same plan, or is having it made at this moment."""
+async def add(connection: AsyncConnection, dubbing: Dubbing) -> None:
+    """Insert it as requested; who adds holds `lock_learner` and has seen that there is none of the same plan."""
     values = {
         "id": dubbing.id,
         "user_id": dubbing.user_id,
@@ -103,8 +104,12 @@ async def add(connection: AsyncConnection, dubbing: Dubbing) -> bool:
         "created_at": dubbing.requested_at,
         "requested_at": dubbing.requested_at,
     }
-    added = await connection.execute(insert(DUBBINGS).values(values).on_conflict_do_nothing().returning(DUBBINGS.c.id))
-    return added.first() is not None
+    await connection.execute(sa.insert(DUBBINGS).values(values))
+
+
+async def lock_learner(connection: AsyncConnection, user_id: int) -> None:
+    """Whoever asks for a dubbing of the same learner waits until the transaction ends."""
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, user_id)))
 
 
 async def lock_same(connection: AsyncConnection, user_id: int, token_id: int, plan: Plan) -> Dubbing | None:
@@ -119,14 +124,10 @@ async def request_again(connection: AsyncConnection, dubbing_id: UUID, now: date
     await connection.execute(sa.update(DUBBINGS).where(DUBBINGS.c.id == dubbing_id).values(**again, finished_at=None))
 
 
-async def count_open(connection: AsyncConnection, user_id: int) -> int:
-    """How many dubbings of the learner wait or are being mixed; who asks for one at the same moment waits for the answer."""
-    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, user_id)))
-    open_ones = sa.select(sa.func.count()).where(DUBBINGS.c.user_id == user_id, _OPEN)
+async def count_open(connection: AsyncConnection, user_id: int, *, since: datetime) -> int:
+    """How many dubbings of the learner, asked for after `since`, wait or are being mixed."""
+    open_ones = sa.select(sa.func.count()).where(DUBBINGS.c.user_id == user_id, _OPEN, DUBBINGS.c.requested_at > since)
     return (await connection.execute(open_ones)).scalar_one()
-
-
-_LOCK = 0x647562  # "dub"; the second key of the lock is the learner's id
 
 
 async def find(connection: AsyncConnection, dubbing_id: UUID) -> Dubbing | None:

@@ -123,19 +123,17 @@ class DubbingService:
         in_it = plan.background is not None
         new = Dubbing(new_id, user_id, token_id, plan, key, DubbingState.REQUESTED, in_it, None, None, now)
         async with self._database.transaction() as tx:
+            await dubbing_repository.lock_learner(tx.connection, user_id)
             dubbing = await dubbing_repository.lock_same(tx.connection, user_id, token_id, plan)
             if dubbing is not None and not self._needs_work(dubbing):
                 return dubbing
-            if await dubbing_repository.count_open(tx.connection, user_id) >= self._limits.open:
+            if await dubbing_repository.count_open(tx.connection, user_id, since=now - self._lost) >= self._limits.open:
                 raise TooManyDubbings
-            if dubbing is not None:
-                await dubbing_repository.request_again(tx.connection, dubbing.id, now)
-            elif await dubbing_repository.add(tx.connection, new):
+            if dubbing is None:
                 dubbing = new
-            else:  # somebody was faster
-                same = await dubbing_repository.lock_same(tx.connection, user_id, token_id, plan)
-                assert same is not None
-                return same
+                await dubbing_repository.add(tx.connection, new)
+            else:
+                await dubbing_repository.request_again(tx.connection, dubbing.id, now)
             event = DubbingRequested(
                 dubbing_id=str(dubbing.id), user_id=user_id, token_id=token_id, object_key=dubbing.object_key
             )
@@ -149,7 +147,11 @@ class DubbingService:
             case DubbingState.FAILED:
                 return dubbing.reason != TakeUnusable.code  # the same takes would fail in the same way
             case DubbingState.REQUESTED:
-                return self._clock() - dubbing.requested_at > timedelta(seconds=self._limits.lost)
+                return self._clock() - dubbing.requested_at > self._lost
+
+    @property
+    def _lost(self) -> timedelta:
+        return timedelta(seconds=self._limits.lost)
 
     async def _ended(self, dubbing: Dubbing) -> Dubbing:
         """The dubbing when it is no longer requested. Raises DubbingNotReady, or NoTakes when it was erased meanwhile."""

@@ -18,6 +18,9 @@ SYNTHESIZE, LATEST, RECORDINGS = "/api/synthesize/3", "/api/tokens/3/latest-dubb
 BACKGROUND = "Tom Hardy/vid1/1/bgvoice.wav"
 VOICES = {script_id: noise(1.5, script_id) for script_id in (5, 7)}
 
+_TONE = file_of(tone(7.0))
+_LINES = {script_id: file_of(voice) for script_id, voice in VOICES.items()}
+
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     """As a store takes it."""
@@ -36,13 +39,13 @@ async def know_scene(house: House, **changes: Any) -> None:
     """Scene 3 from 9 s to 16 s with a background; its lines 7 (10 to 12 s) and 5 (13 to 15 s)."""
     await house.tell(token(**{"s3_bgvoice_url": BACKGROUND, **changes}))
     await house.tell(ScriptUpdated(**{**script(5).model_dump(), "start_time": 13.0, "end_time": 15.0}))
-    await store(house, BACKGROUND, file_of(tone(7.0)))
+    await store(house, BACKGROUND, _TONE)
 
 
 async def record(house: House, *script_ids: int, user_id: int = 1) -> None:
     """The user reads lines, each with a voice of its own."""
     for script_id in script_ids:
-        answer = await house.upload(file_of(VOICES[script_id]), script_id=script_id, headers=bearer(user_id))
+        answer = await house.upload(_LINES[script_id], script_id=script_id, headers=bearer(user_id))
         assert answer.status_code == 200, answer.text
 
 

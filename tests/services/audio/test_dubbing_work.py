@@ -146,6 +146,16 @@ async def test_who_has_too_many_under_way_waits_for_one_of_them(open_house: Open
         assert (await first).status_code == (await other).status_code == (await ask(house)).status_code == 200
 
 
+async def test_work_that_got_lost_is_in_nobodys_way(open_house: Open, mixer: FakeMixer) -> None:
+    async with open_house(max_open_dubbings=1, dubbing_lost_seconds=0.001, dubbing_wait_seconds=0.05) as house:
+        await know_scene(house)
+        mixer.let.clear()
+        for script_id in (7, 5):
+            await record(house, script_id)
+            assert (await ask(house)).json()["code"] == "dubbing_not_ready"
+        mixer.let.set()
+
+
 async def test_only_the_newest_dubbings_are_kept(open_house: Open) -> None:
     async with open_house(dubbings_kept=2) as house:
         await know_scene(house)
