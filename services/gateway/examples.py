@@ -41,6 +41,17 @@ WORDS: Mapping[str, Any] = MappingProxyType(
     {
         "access_token": "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoiSldUIn0.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
         "id_token": "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJnLTEifQ.c2lnbmF0dXJl",
+        "refresh_token": "q3Zs0F5c9bJm2w",
+        "expires_in": 900,
+        "code": "Kf2n8sPq",
+        "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        "session_id": "36f6a40f6d8547f7a9463ea6d82e58ce",
+        "Session.id": "36f6a40f6d8547f7a9463ea6d82e58ce",
+        "device": "Firefox 144, Linux",
+        "network": "203.0.113.0",
+        "last_used_at": _TIME,
+        "expires_at": _TIME,
+        "current": True,
         "token_type": "bearer",
         "email": "alice@example.org",
         "google_id": "g-1",
@@ -181,7 +192,7 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any], name: str 
         if schema.get(given) is not None:
             return schema[given]
     if schema.get("examples"):
-        return schema["examples"][0]
+        return _whole(schema["examples"][0], schema, schemas)
     if name in WORDS or name.rpartition(".")[2] in WORDS:
         return word(name)
     if schema.get("enum"):
@@ -197,3 +208,15 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any], name: str 
     if "items" in schema:
         return [example_of(schema["items"], schemas, name)]
     raise NoExample(name)
+
+
+def _whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """`example` with null where it lacks what must be there: the framework leaves nulls out of what it publishes."""
+    schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if isinstance(example, list):
+        return [_whole(each, schema.get("items", {}), schemas) for each in example]
+    if not isinstance(example, dict):
+        return example
+    known = schema.get("properties", {})
+    lacking = {name: None for name in schema.get("required", ()) if name not in example}
+    return {name: _whole(value, known.get(name, {}), schemas) for name, value in {**example, **lacking}.items()}

@@ -33,6 +33,7 @@ def disk_objects_router(storage: DiskStorage) -> APIRouter:
         responses=ANSWERS,
     )
     async def get_object(key: str, expires: str = "", signature: str = "") -> FileResponse:
+        """Ranges of bytes too. The link is made by whoever may see the object, for a short time."""
         # The signature goes first: without one, nothing is told about a key, not even whether it could exist.
         seconds_left = storage.signer.verify(key, expires=expires, signature=signature)
         found = await storage.find(key)
