@@ -23,6 +23,22 @@ _TAGGED: Responses = {
     200: {"headers": {"ETag": {"description": "Of its new state, for `If-Match`", "schema": {"type": "string"}}}}
 }
 
+_DOCUMENT: Responses = {
+    200: {
+        "description": "What `POST /api/catalog/import` takes",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "urls": ["https://www.youtube.com/watch?v=vid00000001"],
+                    "actors": [{"id": 1, "name": "Tom Hardy", "aliases": ["톰 하디"]}],
+                    "token_actors": [{"token_id": 1, "actor_id": 1}],
+                },
+            }
+        },
+    }
+}
+
 
 class Deleted(BaseModel):
     """It is gone."""
@@ -115,7 +131,7 @@ async def delete_script(remover: RemoverDep, script_id: int, seen: IfMatchDep) -
     tags=["catalogue"],
     summary="The whole catalogue as an import document",
     response_class=StreamingResponse,
-    responses={200: {"description": "What `POST /api/catalog/import` takes", "content": {"application/json": {}}}},
+    responses=_DOCUMENT,
 )
 async def export_document(exporter: ExporterDep) -> StreamingResponse:
     """As it is at one moment, with ids, views and melodies. Breaks off when it cannot go on."""
