@@ -4,6 +4,7 @@ What would change something is asked about a thing that there is not, or without
 caller was let in; 401 and 403 that they were not.
 """
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ GET    /objects/{key}                                         403  403   403   4
 GET    /api/auth/me                                           401  200   200   200     401    401
 POST   /api/auth/refresh                                      401  200   200   200     401    401
 POST   /api/auth/logout                                       401  200   200   200     401    401
+POST   /api/auth/token                                        422  422   422   422     422    422
+GET    /api/auth/sessions                                     401  200   200   200     401    401
+DELETE /api/auth/sessions                                     401  204   204   204     401    401
+DELETE /api/auth/sessions/{session_id}                        401  404   404   404     401    401
 POST   /api/auth/google-login                                 422  422   422   422     422    422
 GET    /api/auth/google/start                                 422  422   422   422     422    422
 GET    /api/auth/google/callback                              400  400   400   400     400    400
@@ -98,6 +103,8 @@ DELETE /api/request/{request_id}                              401  404   404   4
 
 QUERIES = {"/api/urls/tokens": {"youtube_url": FILM}, "/api/tokens/batch-progress": {"job_ids": "x"}}
 BODIES = {"/api/urls/check": {"youtube_url": FILM}, "/api/request/{request_id}/status": {"status": "승인됨"}}
+# Whoever asks for this is signed out by it: people whom nobody else needs.
+SIGNS_OUT = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions")}
 CHANGES_NOTHING = UNKNOWN  # asked about this
 
 
@@ -121,17 +128,28 @@ def test_everybody_is_answered_what_the_table_says(house: Site, finished: str, m
     thing = FIRST if method == "GET" or "upload" in path else CHANGES_NOTHING
     script = LINES[0] if method == "GET" or "upload" in path else CHANGES_NOTHING
     filled = path.format(
-        token_id=thing, script_id=script, job_id=finished, request_id=UNKNOWN, query="hardy", category="x", key="x"
+        token_id=thing,
+        script_id=script,
+        job_id=finished,
+        request_id=UNKNOWN,
+        query="hardy",
+        category="x",
+        key="x",
+        session_id="0" * 32,
     )
     query: dict[str, Any] = QUERIES.get(path, {})
     if "webhook" in path:
         query = {"job_id": finished}
-    asked = {"params": query, "follow_redirects": False}
+    asked: dict[str, Any] = {"params": query}
     if method in ("POST", "PUT", "PATCH") and "upload" in path:
         asked["files"] = {"nothing": b"1"}
     elif method in ("POST", "PUT", "PATCH"):
         asked["json"] = BODIES.get(path, [])
-    statuses = {who: house.callers[who].request(method, filled, **asked).status_code for who in CALLERS}
+    with ExitStack() as leaving:
+        callers = dict(house.callers)
+        if (method, path) in SIGNS_OUT:
+            callers |= {who: leaving.enter_context(house.sign_in(f"leaving-{who}")) for who in ("user", "other", "admin")}
+        statuses = {who: callers[who].request(method, filled, **asked).status_code for who in CALLERS}
     assert statuses == rows()[method, path]
 
 
