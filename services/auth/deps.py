@@ -6,7 +6,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from libs.common.errors import Unauthenticated
-from libs.common.web.auth import USER_SCHEME, Principal, TokenVerifier, bearer_of
+from libs.common.web.auth import EXPIRED, USER_SCHEME, Principal, TokenVerifier, bearer_of
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.keys import SigningKeys
 from services.auth.service import Accounts
@@ -55,7 +55,9 @@ class Refreshing:
         verifier: TokenVerifier = self._request.app.state.verifier
         try:
             return await verifier.verify(token), False
-        except Unauthenticated:
+        except Unauthenticated as refused:
+            if refused.detail != EXPIRED:
+                raise
             of_sessions: TokenVerifier = self._request.app.state.session_verifier
             return await of_sessions.verify(token), True
 

@@ -30,7 +30,7 @@ GOOGLE = "https://accounts.google.com"
 ALSO_CALLED = {GOOGLE: "accounts.google.com"}
 
 # Asymmetric only: with a symmetric one the public key would be the secret.
-ALGORITHMS = ["RS256", "PS256", "ES256", "Ed25519", "EdDSA"]
+ALGORITHMS = ["RS256", "PS256", "ES256", "Ed25519"]
 # Google's have about 1.2 KB; headers as large as those of web servers are no reason to parse more.
 MAX_TOKEN_BYTES = 16 * 1024
 # Characters of a subject: OpenID Connect Core, section 2.

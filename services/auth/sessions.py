@@ -26,7 +26,7 @@ from services.auth.tokens import AccessTokens, active
 log = logging.getLogger(__name__)
 
 LOGOUT, ENDED, REPLAYED, LINKED = "logout", "ended", "replayed", "linked"
-# Days that ended sessions are kept, for questions after a theft.
+# Days that sessions are kept after the last moment at which they could have been continued, for questions after a theft.
 KEPT_DAYS = 30
 
 
@@ -157,7 +157,7 @@ class Sessions:
         await self._end(tx, user_id, LINKED)
 
     async def forget_old(self) -> None:
-        """Delete what ended `KEPT_DAYS` ago."""
+        """Delete what was over `KEPT_DAYS` ago."""
         async with self._database.transaction() as tx:
             await session_repository.forget(tx.connection, days=KEPT_DAYS)
 

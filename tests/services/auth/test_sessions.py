@@ -315,14 +315,16 @@ async def test_whatever_body_an_old_client_sends_with_its_bearer_is_not_looked_a
         assert (await client.post(REFRESH, json=body, headers=await sign_in())).status_code == 200
 
 
-async def test_sessions_that_ended_long_ago_are_forgotten_with_what_belongs_to_them(serve: Serve, database_url: str) -> None:
+async def test_sessions_that_were_over_long_ago_are_forgotten_with_what_belongs_to_them(
+    serve: Serve, database_url: str
+) -> None:
     async with serve() as client:
         for email in ("alice@example.org", "bob@example.org"):
             answer = await client.post("/api/auth/dev-login", json={"email": email})
             await refreshed(client, {"Authorization": f"Bearer {answer.json()['access_token']}"})
         old = sa.select(SESSIONS.c.id).order_by(SESSIONS.c.created_at).limit(1).scalar_subquery()
         past = sa.func.now() - sa.text("interval '31 days'")
-        await execute(database_url, sa.update(SESSIONS).where(SESSIONS.c.id == old).values(ended_at=past))
+        await execute(database_url, sa.update(SESSIONS).where(SESSIONS.c.id == old).values(idle_at=past))
         await client._transport.app.state.sessions.forget_old()
     assert len(await execute(database_url, sa.select(SESSIONS.c.id))) == 1
     assert len(await execute(database_url, sa.select(SPENT_TOKENS.c.token_id))) == 1
