@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload bench-mixing clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,9 @@ bench-jobs: venv-dev ## Measure: 1, 16, 64, 200 takes at once from the upload to
 
 bench-upload: venv-dev ## Measure: memory of an upload of 200 MB against one of 2 MB
 	@$(BIN)/python -m bench.upload
+
+bench-mixing: venv-dev ## Measure: time and memory of mixing a dubbing, scenes of 10 s to 5 minutes
+	@$(BIN)/python -m bench.mixing
 
 lock: venv-dev ## Compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt
