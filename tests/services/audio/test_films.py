@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,10 +24,26 @@ from libs.common.contracts.audio import (
     FilmProgressed,
     FilmRequested,
     FilmStarted,
+    JobKind,
     PreprocessRequested,
+    Priority,
 )
 from services.audio.film_schemas import NAME_LENGTH, URL_LENGTH
 from services.audio.films import canonical_url
+from services.audio.jobs import (
+    Dispatch,
+    Ignored,
+    Job,
+    Lifetimes,
+    Progressed,
+    Rules,
+    Started,
+    State,
+    Tick,
+    Why,
+    new_job,
+    transition,
+)
 from services.audio.results import MAX_TOKENS
 from tests.services.audio.house import House, Open, bearer
 
@@ -318,26 +335,47 @@ async def test_a_preprocessor_that_could_not_be_asked_is_asked_again(open_house:
         assert (second.job_id, second.attempt) == (first.job_id, 2)
 
 
-async def test_a_silent_preprocessor_has_its_film_until_the_deadline(open_house: Open) -> None:
-    async with open_house(preprocessing=True, lease_seconds=0.05, film_job_seconds=0.6) as house:
-        await house.bus.consume(PREPROCESS, house.work)
-        work = await dispatched(house)
-        await house.tell(AnalysisReportStarted(job_id=work.job_id, lease=work.lease, worker="p"))
-        told = await house.facts.until(FilmFailed)
-        assert (told.reason, told.message) == ("deadline", "영상 처리가 제한 시간 안에 끝나지 않았습니다.")
-        assert len(house.work.of(PreprocessRequested)) == 1
+def test_who_has_taken_a_film_has_it_until_the_deadline_and_so_long_it_may_lie_in_the_queue() -> None:
+    now, rules = datetime.now(UTC), Rules(lease_seconds=1, claim_seconds=1)
+    film = new_job(
+        kind=JobKind.FILM,
+        take_id=None,
+        film_id=uuid4(),
+        user_id=None,
+        token_id=None,
+        script_id=None,
+        owner_key="user:9",
+        priority=Priority.FILM,
+        lifetimes=Lifetimes(film=timedelta(hours=2)),
+        now=now,
+    )
+    later, end = now + timedelta(hours=1), now + timedelta(hours=2)
+    dispatched = transition(film, Dispatch("lease"), now, rules)
+    assert isinstance(dispatched, Job)
+    assert dispatched.lease_expires_at == film.deadline == end
+    assert transition(dispatched, Tick(), later, rules) == Ignored(Why.NOT_DUE)
+    unclaimed = transition(dispatched, Tick(), end, rules)
+    assert isinstance(unclaimed, Job)
+    assert (unclaimed.state, unclaimed.reason) == (State.FAILED, "no_preprocessor")
+    for report in (Started("lease"), Progressed("lease", 50)):
+        taken = transition(dispatched, report, now, rules)
+        assert isinstance(taken, Job)
+        assert (taken.state, taken.lease_expires_at) == (State.RUNNING, end)
+        assert transition(taken, Tick(), later, rules) == Ignored(Why.NOT_DUE)
+        silent = transition(taken, Tick(), end, rules)
+        assert isinstance(silent, Job)
+        assert (silent.state, silent.reason) == (State.FAILED, "deadline")
+        assert silent.message == "영상 처리가 제한 시간 안에 끝나지 않았습니다."
 
 
 async def test_a_film_that_no_preprocessor_takes_fails_and_says_so(open_house: Open) -> None:
-    async with open_house(preprocessing=True, lease_seconds=0.05, claim_seconds=0.05, film_job_seconds=0.4) as house:
-        await house.bus.consume(PREPROCESS, house.work)
+    async with open_house(preprocessing=True, lease_seconds=0.05, film_job_seconds=0.3) as house:
         job_id = (await process(house)).json()["job_id"]
         told = await house.facts.until(FilmFailed)
         assert (told.reason, told.message) == ("no_preprocessor", "영상을 처리할 서버가 제한 시간 안에 나타나지 않았습니다.")
         shown = (await house.client.get(f"/api/jobs/{job_id}", headers={**ADMIN, "Accept-Language": "en"})).json()
         assert shown["message"] == "No server that processes films turned up in time."
         assert (shown["reason"], shown["kind"], shown["token_id"]) == ("no_preprocessor", "film", None)
-        assert len(house.work.of(PreprocessRequested)) == 1
 
 
 # --- Seeing, stopping and doing over ----------------------------------------------------------------------------------
