@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.bus.topology import NOTIFIER, WORK
+from libs.common.inbox import INBOX
 from libs.common.migrations import upgrade
+from libs.common.outbox.table import OUTBOX
 from libs.common.web.auth import TokenVerifier
 from services.audio.main import build
 from services.audio.models import METADATA
@@ -37,8 +39,9 @@ async def database_url(migrated_database: str) -> str:
     """Empty tables: one database for all tests, because emptying is faster than making."""
     engine = create_async_engine(migrated_database)
     async with engine.begin() as connection:
-        names = ", ".join([*METADATA.tables.keys() - KEPT, "outbox", "inbox"])
-        await connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        for table in (*reversed(METADATA.sorted_tables), OUTBOX, INBOX):
+            if table.name not in KEPT:
+                await connection.execute(table.delete())
         await connection.execute(text("UPDATE turns SET turn = 0"))
     await engine.dispose()
     return migrated_database
