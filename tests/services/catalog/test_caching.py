@@ -75,7 +75,7 @@ async def test_a_view_makes_another_page_but_not_another_version(client: httpx.A
 @pytest.mark.usefixtures("catalogue")
 async def test_a_line_has_the_tag_of_its_version(client: httpx.AsyncClient, import_document: Import) -> None:
     before = (await client.get("/api/scripts/1")).headers["etag"]
-    assert before in {etag(version) for version in range(1, 10)}
+    assert before == etag(int(before.strip('"v')))
     document = a_catalogue()
     document["words"][0]["word"] = "another"
     assert (await import_document(document)).status_code == 200
