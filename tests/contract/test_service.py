@@ -54,6 +54,11 @@ def test_a_wrong_method(site: Site, method: str, path: str) -> None:
     assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/api/tokens", "/api/auth/me"])
+def test_head_is_no_method(site: Site, path: str, form: str) -> None:
+    assert site.anonymous.head(path.rstrip("/") + form or "/").status_code == 405
+
+
 @pytest.mark.parametrize("origin", [CLIENTS_ORIGIN, "https://yousync.link"])
 def test_the_web_clients_pages_may_call_with_credentials(site: Site, origin: str) -> None:
     asked = {"Origin": origin, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization"}
