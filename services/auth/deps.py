@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
 
 from libs.common.errors import Unauthenticated
@@ -39,8 +39,12 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
-def _place(request: Request) -> Place:
-    return Place.of(request.headers.get("user-agent"), request.client.host if request.client else None)
+def _place(
+    user_agent: Annotated[str, Header(include_in_schema=False)] = "",
+    x_forwarded_for: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Place:
+    """The gateway, the only door, puts the address in place of whatever its client sent. It is shown, and decides nothing."""
+    return Place.of(user_agent, x_forwarded_for.strip())
 
 
 class Refreshing:

@@ -38,9 +38,9 @@ class Place:
     network: str | None
 
     @classmethod
-    def of(cls, user_agent: str | None, address: str | None) -> "Place":
+    def of(cls, user_agent: str, address: str) -> "Place":
         """Of what a request says; what is no text or no address is left out."""
-        device = "".join(filter(str.isprintable, user_agent or ""))[:200].strip()
+        device = "".join(filter(str.isprintable, user_agent))[:200].strip()
         return cls(device or None, _coarse(address))
 
 
@@ -194,9 +194,9 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
-def _coarse(address: str | None) -> str | None:
+def _coarse(address: str) -> str | None:
     try:
-        ip = ipaddress.ip_address(address or "")
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return None
     ip = getattr(ip, "ipv4_mapped", None) or ip
