@@ -1,5 +1,7 @@
 """Use cases of signing in with proof: what the provider vouches for becomes an account here."""
 
+from sqlalchemy.exc import IntegrityError
+
 from libs.common.db import Database, Transaction
 from services.auth import repository
 from services.auth.errors import IdentityConflict
@@ -59,4 +61,7 @@ class GoogleSignIn:
                 await self._sessions.end_unproven(tx, account.id)
         if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
             return account
-        return await repository.change(tx.connection, account.id, **columns)
+        try:
+            return await repository.change(tx.connection, account.id, **columns)
+        except IntegrityError as error:  # the same person signs in at this moment under two addresses
+            raise IdentityConflict from error

@@ -104,6 +104,18 @@ async def test_two_identities_with_one_address_at_once_make_one_account_and_one_
     assert sorted(answer.status_code for answer in await asyncio.gather(*posts)) == [200, 409]
 
 
+async def test_one_identity_with_many_addresses_at_once_links_one_of_them(
+    client: httpx.AsyncClient, openid: OpenIdProvider, sign_in: SignIn, database_url: str
+) -> None:
+    emails = [f"alice{number}@example.org" for number in range(6)]
+    for email in emails:
+        await sign_in(email)
+    posts = (client.post(PATH, json={"id_token": openid.token(email=email)}) for email in emails)
+    assert {answer.status_code for answer in await asyncio.gather(*posts)} <= {200, 409}
+    linked = sa.select(USERS.c.id).where(USERS.c.google_id.is_not(None))
+    assert len(await execute(database_url, linked)) == 1
+
+
 async def test_a_deactivated_account_gets_no_token(
     client: httpx.AsyncClient, openid: OpenIdProvider, database_url: str
 ) -> None:
