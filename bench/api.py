@@ -55,8 +55,10 @@ SEARCHES = {
 }
 MELODIES = 50  # of 2,000 points each, which many scenes share
 ALIASES = 4  # of an actor
+SHOWN = 20  # entries of a list, as many as the small catalogue has
 AT_ONCE = 16
 SECONDS = 1.0  # per endpoint, for requests/s
+START_SECONDS = 120.0  # of a service, on a machine that has other things to do
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def process(service: str, log: Path, **environment: str) -> Iterator[str]:
 
 async def until_answering(client: aiohttp.ClientSession, url: str) -> None:
     """Wait until a service answers at all."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 async with client.get(f"{url}/health/live"):
@@ -237,16 +239,18 @@ async def reads(asking: Asking) -> None:
     print(f"\n| GET | {' | '.join(f'{each} p50/p99 ms' for each in where)} | {' | '.join(f'{each} /s' for each in where)} |")
     print(f"|---|{'---|' * 2 * len(where)}")
     for name, path in LISTS.items():
-        await asking.ask(name, partial(lambda path, _: path, path))
+        await asking.ask(name, partial(lambda path, _: f"{path}?limit={SHOWN}", path))
     rng = random.Random(1)
     await asking.ask("token detail", lambda site: f"/api/tokens/{rng.randint(1, site.tokens)}")
     for path in ("/api/tokens", "/api/tokens/popular"):
         after = {site: await asking.cursor(site, path) for site in asking.sites}
         await asking.ask(
-            f"{path}, after 90 % by cursor", partial(lambda after, path, site: f"{path}?after={after[site]}", after, path)
+            f"{path}, after 90 % by cursor",
+            partial(lambda after, path, site: f"{path}?limit={SHOWN}&after={after[site]}", after, path),
         )
         await asking.ask(
-            f"{path}, after 90 % by skip", partial(lambda path, site: f"{path}?skip={site.tokens * 9 // 10}", path)
+            f"{path}, after 90 % by skip",
+            partial(lambda path, site: f"{path}?limit={SHOWN}&skip={site.tokens * 9 // 10}", path),
         )
     for name, text in SEARCHES.items():
         await asking.ask(f"search {name}: {text}", partial(lambda text, _: f"/api/actors/search/{quote(text)}", text))
@@ -315,7 +319,7 @@ async def main() -> None:
             await upgrade("services.catalog", url)
             await fill(url, tokens)
         await store_objects(folder / "objects")
-        print(f"filled in {time.perf_counter() - started:.0f} s")
+        print(f"filled in {time.perf_counter() - started:.0f} s", flush=True)
         store = {"STORAGE_URL": f"file://{folder / 'objects'}"}
         sites = [
             Site(stack.enter_context(process("catalog", folder / "log", DATABASE_URL=url, **store)), tokens)

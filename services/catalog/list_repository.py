@@ -15,6 +15,7 @@ _Select: TypeAlias = sa.Select[Any]
 # In the order of this the short scenes look shuffled.
 _MIX = sa.literal_column("md5(tokens.id::text)", sa.Text)
 _PAIRS = sa.text("urls.scenes = 2")
+_MOST_VIEWED = (TOKENS.c.view_count.desc(), TOKENS.c.id.desc())
 
 
 async def actors(connection: AsyncConnection, part: Part) -> list[Actor]:
@@ -25,18 +26,21 @@ async def actors(connection: AsyncConnection, part: Part) -> list[Actor]:
 
 async def tokens(connection: AsyncConnection, part: Part) -> list[Token]:
     """All scenes, by id."""
-    return await _tokens(connection, _by_id(TOKENS_SHOWN, TOKENS.c.id, part))
+    return await _tokens(connection, _shown(_by_id(sa.select(TOKENS.c.id), TOKENS.c.id, part)).order_by(TOKENS.c.id))
 
 
 async def latest_tokens(connection: AsyncConnection, part: Part) -> list[Token]:
     """All scenes, the newest first."""
-    newest = TOKENS_SHOWN.order_by(TOKENS.c.id.desc())
-    return await _tokens(connection, _cut(newest if part.after is None else newest.where(TOKENS.c.id < part.after[0]), part))
+    newest = TOKENS.c.id.desc()
+    ids = _cut(sa.select(TOKENS.c.id).order_by(newest), part)
+    return await _tokens(
+        connection, _shown(ids if part.after is None else ids.where(TOKENS.c.id < part.after[0])).order_by(newest)
+    )
 
 
 async def popular_tokens(connection: AsyncConnection, part: Part) -> list[Token]:
     """All scenes, the most viewed first, of equals the newest."""
-    return await _tokens(connection, _by_views(TOKENS_SHOWN, part))
+    return await _tokens(connection, _shown(_by_views(sa.select(TOKENS.c.id), part)).order_by(*_MOST_VIEWED))
 
 
 async def short_tokens(connection: AsyncConnection, part: Part, *, start: str) -> list[Token]:
@@ -84,8 +88,8 @@ async def related_tokens(connection: AsyncConnection, token_id: int, part: Part)
     """Other scenes with an actor of this one, the most viewed first. Costs what these actors have of scenes."""
     actors_here = sa.select(TOKEN_ACTORS.c.actor_id).where(TOKEN_ACTORS.c.token_id == token_id)
     linked = sa.select(TOKEN_ACTORS.c.token_id).where(TOKEN_ACTORS.c.actor_id.in_(actors_here))
-    others = TOKENS_SHOWN.where(TOKENS.c.id.in_(linked), TOKENS.c.id != token_id)
-    return await _tokens(connection, _by_views(others, part))
+    others = sa.select(TOKENS.c.id).where(TOKENS.c.id.in_(linked), TOKENS.c.id != token_id)
+    return await _tokens(connection, _shown(_by_views(others, part)).order_by(*_MOST_VIEWED))
 
 
 async def pairs(connection: AsyncConnection, part: Part) -> list[tuple[int, Token, Token]]:
@@ -115,6 +119,12 @@ async def _tokens(connection: AsyncConnection, statement: _Select) -> list[Token
     return [Token(**row._mapping) for row in await connection.execute(statement)]
 
 
+def _shown(ids: _Select) -> _Select:
+    """The scenes of these ids: what is skipped on the way to them is not looked up."""
+    wanted = ids.subquery()
+    return TOKENS_SHOWN.join(wanted, wanted.c.id == TOKENS.c.id)
+
+
 def _cut(statement: _Select, part: Part) -> _Select:
     return statement.offset(part.skip).limit(part.limit)
 
@@ -128,7 +138,7 @@ def _by_views(statement: _Select, part: Part) -> _Select:
     views = (TOKENS.c.view_count, TOKENS.c.id)
     if part.after is not None:
         statement = statement.where(sa.tuple_(*views) < sa.tuple_(*map(sa.literal, part.after)))
-    return _cut(statement.order_by(*(column.desc() for column in views)), part)
+    return _cut(statement.order_by(*_MOST_VIEWED), part)
 
 
 def _of_any(each: sa.FromClause, here: _Select, column: sa.ColumnElement[int], part: Part) -> _Select:
@@ -137,5 +147,4 @@ def _of_any(each: sa.FromClause, here: _Select, column: sa.ColumnElement[int], p
         here = here.where(column > part.after[0])
     first = here.order_by(column).limit(part.skip + part.limit).lateral()
     ids = sa.select(first.c.id).distinct().select_from(sa.join(each, first, sa.true())).order_by(first.c.id)
-    wanted = _cut(ids, part).subquery()
-    return TOKENS_SHOWN.where(TOKENS.c.id.in_(sa.select(wanted.c.id))).order_by(TOKENS.c.id)
+    return _shown(_cut(ids, part)).order_by(TOKENS.c.id)
