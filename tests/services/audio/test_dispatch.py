@@ -19,6 +19,7 @@ from libs.common.contracts.audio import (
 from libs.common.storage.base import StorageUnavailable
 from services.audio import job_repository
 from services.audio.dispatch import BATCH, Dispatcher
+from services.audio.film_repository import Film
 from services.audio.jobs import Cancel, Failed
 from services.audio.models import JOBS
 from services.audio.orders import Orders, Parcel
@@ -87,7 +88,7 @@ async def test_a_job_that_is_cancelled_while_its_order_is_made_is_not_ordered(
     job = await queue.add(HEAVY)
     parcels = Orders.parcels
 
-    async def cancelled_meanwhile(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel]:
+    async def cancelled_meanwhile(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         await queue.change(job.id, Cancel())
         return await parcels(orders, job_ids)
 
@@ -155,7 +156,7 @@ async def test_a_job_that_comes_while_another_is_dispatched_is_not_forgotten(
     entered, released = asyncio.Event(), asyncio.Event()
     parcels = Orders.parcels
 
-    async def slow(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel]:
+    async def slow(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         entered.set()
         await released.wait()
         return await parcels(orders, job_ids)
@@ -203,7 +204,7 @@ async def test_a_job_that_nobody_told_of_is_dispatched_by_and_by(queue: Queue) -
 async def test_a_failure_ends_nothing(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     parcels, failures = Orders.parcels, 0
 
-    async def away_at_first(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel]:
+    async def away_at_first(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         nonlocal failures
         failures += 1
         if failures == 1:
