@@ -35,9 +35,9 @@ KEY = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=
 
 
 def bearer(user_id: int, *, admin: bool = False) -> dict[str, str]:
-    """The headers of a signed-in user."""
+    """The headers of a signed-in user, for as long as a run of all tests may take: some are made when a file is read."""
     claims = {
-        "iss": "yousync", "aud": AUDIENCE, "sub": str(user_id), "admin": admin, "exp": int(time.time()) + 60
+        "iss": "yousync", "aud": AUDIENCE, "sub": str(user_id), "admin": admin, "exp": int(time.time()) + 3600
     }  # fmt: skip
     header = {"alg": "Ed25519", "kid": KEY.kid}
     return {"Authorization": f"Bearer {jwt.encode(header, claims, KEY, algorithms=ALGORITHMS)}"}
