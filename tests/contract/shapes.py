@@ -137,11 +137,17 @@ class VideoRequest(Shape):
     requester: str | None
 
 
+_adapters: dict[Any, TypeAdapter[Any]] = {}  # making one costs more than an answer
+
+
 def shaped(kind: type[T], answer: httpx.Response, status: int = 200) -> T:
     """The answer's JSON as the contract's shape; fails with what is wrong with it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"].startswith("application/json")
-    return TypeAdapter(kind).validate_json(answer.content)
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    shape: T = _adapters[kind].validate_json(answer.content)
+    return shape
 
 
 def refused(answer: httpx.Response, status: int, detail: Any = None) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.shapes import Shape, User, refused, shaped
+from tests.contract.shapes import Shape, User, invalid, refused, shaped
 from tests.contract.site import BEARERS, Site
 
 
@@ -33,6 +33,12 @@ def test_logout(site: Site, form: str) -> None:
         me = shaped(User, somebody.get("/api/auth/me"))
         answer = somebody.post(f"/api/auth/logout{form}")
     assert (answer.status_code, answer.json()) == (200, {"message": "성공적으로 로그아웃되었습니다", "user_id": me.id})
+
+
+def test_sign_in_with_google_says_what_is_missing(site: Site, form: str) -> None:
+    invalid(site.anonymous.post(f"/api/auth/google-login{form}", json={}), "body", "id_token")
+    answer = site.anonymous.post(f"/api/auth/google-login{form}", json={"id_token": "a.b.c"})
+    assert refused(answer, 503).startswith("로그인 처리 중 오류가 발생했습니다: ")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Section 9: the event streams, as an `EventSource` without credentials reads them."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -41,8 +42,13 @@ def test_a_stream_tells_whole_states_to_the_end(site: Site, flow: str, form: str
     final = frames[-1]
     assert (final["status"], final["progress"], final["message"]) == ("completed", 100, "분석 완료")
     assert final["result"]["result"]["word_analysis"]
-    again = events(site.anonymous, f"/api/{flow}/analysis-progress/{job_id}{form}")
-    assert [frame(event) for event in again] == [final]
+    # The final frame is told before it is stored: who asks within these milliseconds may be told an older state before it.
+    path, give_up = f"/api/{flow}/analysis-progress/{job_id}{form}", time.monotonic() + 10
+    again = [frame(event) for event in events(site.anonymous, path)]
+    while len(again) > 1 and time.monotonic() < give_up:
+        assert again[-1] == final
+        again = [frame(event) for event in events(site.anonymous, path)]
+    assert again == [final]
 
 
 @pytest.mark.parametrize(("flow", "data"), [("scripts", '{"error":"Job not found"}'), ("tokens", '{"error": "Job not found"}')])
