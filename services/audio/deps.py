@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from services.audio.anonymous import AnonymousEraser
 from services.audio.batches import BatchService
 from services.audio.dubbings import DubbingService
 from services.audio.erasing import Eraser
@@ -60,6 +61,11 @@ def _eraser(request: Request) -> Eraser:
     return eraser
 
 
+def _anonymous(request: Request) -> AnonymousEraser:
+    anonymous: AnonymousEraser = request.app.state.anonymous
+    return anonymous
+
+
 def _films(request: Request) -> FilmService:
     films: FilmService = request.app.state.films
     return films
@@ -105,6 +111,7 @@ Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Practising = Annotated[PracticeService, Depends(_practice)]
 Scores = Annotated[ScoreService, Depends(_scores)]
 Erasing = Annotated[Eraser, Depends(_eraser)]
+Anonymous = Annotated[AnonymousEraser, Depends(_anonymous)]
 Films = Annotated[FilmService, Depends(_films)]
 Dubbings = Annotated[DubbingService, Depends(_dubbings)]
 Limits = Annotated[AudioSettings, Depends(_settings)]

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from libs.common.web.auth import OptionalUser
+from libs.common.web.auth import Admin, OptionalUser
 from libs.common.web.internal import require_service
 from libs.common.web.openapi import answers
 from services.audio import forms
-from services.audio.deps import Client, Jobs, Limits, Scripts, Uploads
+from services.audio.deps import Anonymous, Client, Jobs, Limits, Scripts, Uploads
 from services.audio.errors import JobNotFound, ScriptNotFound
 from services.audio.film_schemas import FilmSummary
-from services.audio.schemas import JobState, JobSummary, UploadAccepted
+from services.audio.schemas import CleanedUp, JobState, JobSummary, UploadAccepted
 from services.audio.uploads import Target, Uploader
 
 router = APIRouter(prefix="/api", tags=["audio"])
@@ -63,6 +63,16 @@ async def script_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobS
 async def token_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobState:
     """The same, under the path that the web client uses."""
     return JobState.of(await jobs.visible_take(job_id, viewer, missing=NO_ANALYSIS))
+
+
+@router.post("/scripts/cleanup/anonymous-results", summary="Erase recordings without an owner whose time has come")
+async def clean_up_anonymous(_: Admin, anonymous: Anonymous) -> CleanedUp:
+    """The oldest thousand with their results, at once; all others go within the hour without being asked for.
+
+    A recording's time has come when its analysis ended `AUDIO_ANONYMOUS_RETENTION_HOURS` ago, a day unless that is set.
+    """
+    await anonymous.erase_round()
+    return CleanedUp()
 
 
 @internal_router.get("/jobs/{job_id}")

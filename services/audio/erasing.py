@@ -6,15 +6,18 @@ rows and notes the objects; then the objects go, each tried until the store says
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
+from datetime import datetime
 
 from libs.common.contracts.audio import AnalysisErased
 from libs.common.contracts.notifier import job_channel
-from libs.common.db import Database
+from libs.common.db import Database, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.web.auth import Principal
 from services.audio import dubbing_repository, erasing_repository
 from services.audio.changes import Clock, utc_now
+from services.audio.erasing_repository import JobOfTake, LockedTake
 from services.audio.errors import JobBusy, JobEnded, JobNotFound, NothingToErase
 from services.audio.metrics import OBJECTS_LEFT, SERVICE
 from services.audio.scripts import MAX_ID
@@ -78,8 +81,18 @@ class ObjectEraser:
         return key
 
 
+async def erase_ended(
+    tx: Transaction, takes: Collection[LockedTake], jobs: Collection[JobOfTake], *, user_id: int | None, now: datetime
+) -> None:
+    """Erase the user's, or nobody's, `takes` with all their `jobs`, which have ended; the others hear of each."""
+    for job in jobs:
+        tx.publish(AnalysisErased(job_id=job.id, user_id=user_id or 0, sequence=job.sequence), subject=job_channel(job.id))
+    await erasing_repository.erase_takes(tx.connection, takes)
+    await erasing_repository.note_objects(tx.connection, [take.object_key for take in takes], now)
+
+
 class Eraser:
-    """The use case."""
+    """The use case of who recorded them."""
 
     def __init__(self, database: Database, jobs: JobService, objects: ObjectEraser, *, clock: Clock = utc_now) -> None:
         self._database = database
@@ -115,11 +128,8 @@ class Eraser:
             jobs = await erasing_repository.jobs_of(tx.connection, takes)
             if still_open := [job.id for job in jobs if job.is_open]:
                 return still_open
-            for job in jobs:
-                erased = AnalysisErased(job_id=job.id, user_id=user_id, sequence=job.sequence)
-                tx.publish(erased, subject=job_channel(job.id))
-            await erasing_repository.erase_takes(tx.connection, takes)
-            keys = [take.object_key for take in takes]
-            keys += await dubbing_repository.erase(tx.connection, user_id, token_id)
-            await erasing_repository.note_objects(tx.connection, keys, self._clock())
+            now = self._clock()
+            await erase_ended(tx, takes, jobs, user_id=user_id, now=now)
+            dubbings = await dubbing_repository.erase(tx.connection, user_id, token_id)
+            await erasing_repository.note_objects(tx.connection, dubbings, now)
         return []

@@ -39,6 +39,35 @@ async def lock_takes(connection: AsyncConnection, user_id: int, token_id: int) -
     return [LockedTake(row.id, row.object_key) for row in rows]
 
 
+async def lock_anonymous(connection: AsyncConnection, ended_before: datetime, most: int) -> list[LockedTake]:
+    """Recordings of nobody all of whose jobs had ended by then, the oldest first, `most` at most; none that others lock.
+
+    A job may have begun on one between the look at its jobs and the lock: see `later_jobs`.
+    """
+    later = JOBS.alias("later")
+    due = (
+        sa.select(TAKES.c.id, TAKES.c.object_key)
+        .join_from(JOBS, TAKES, JOBS.c.take_id == TAKES.c.id)
+        .where(JOBS.c.user_id.is_(None), JOBS.c.finished_at <= ended_before, TAKES.c.user_id.is_(None))
+        .where(~sa.exists().where(later.c.take_id == TAKES.c.id, _not_ended(later, ended_before)))
+        .order_by(JOBS.c.finished_at)
+        .limit(most)
+        .with_for_update(of=TAKES, skip_locked=True)
+    )
+    # One that was done over is found by each of its jobs.
+    return list({row.id: LockedTake(row.id, row.object_key) for row in await connection.execute(due)}.values())
+
+
+async def later_jobs(connection: AsyncConnection, takes: Collection[LockedTake], ended_before: datetime) -> set[UUID]:
+    """The takes with a job that had not ended by then."""
+    of_takes = sa.select(JOBS.c.take_id).where(JOBS.c.take_id.in_([take.id for take in takes]))
+    return set((await connection.execute(of_takes.where(_not_ended(JOBS, ended_before)))).scalars())
+
+
+def _not_ended(jobs: sa.FromClause, by: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(jobs.c.finished_at.is_(None), jobs.c.finished_at > by)
+
+
 async def jobs_of(connection: AsyncConnection, takes: Collection[LockedTake]) -> list[JobOfTake]:
     """All that ever were begun for these takes."""
     of_takes = sa.select(JOBS.c.id, JOBS.c.sequence, JOBS.c.finished_at).where(JOBS.c.take_id.in_([take.id for take in takes]))

@@ -29,6 +29,7 @@ from services.audio import (
     webhook_endpoints,
     worker,
 )
+from services.audio.anonymous import AnonymousEraser
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
@@ -95,6 +96,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     sweeper = Sweeper(database, bus, dispatcher, settings.rules)
 
     object_eraser = ObjectEraser(database, storage, sweep_seconds=settings.sweep_seconds)
+    anonymous = AnonymousEraser(database, object_eraser, kept=timedelta(hours=settings.anonymous_retention_hours))
 
     dubbings = DubbingParts(settings, database, bus, storage, tokens, object_eraser)
 
@@ -113,6 +115,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             dubbings.run(),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
+            worker.erase_anonymous(anonymous),
             watch_depths(bus, SERVICE),
         ):
             yield
@@ -149,6 +152,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.practice = practice = PracticeService(database, tokens)
     app.state.scores = ScoreService(database, practice, people)
     app.state.eraser = Eraser(database, jobs, object_eraser)
+    app.state.anonymous = anonymous
     app.state.films = FilmService(database, dispatcher, settings.lifetimes, enabled=settings.preprocessing)
     app.state.batches = batches
     app.state.dubbings = dubbings.service

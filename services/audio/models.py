@@ -133,6 +133,12 @@ RESULTS_OF_USER = sa.Index(
     postgresql_include=["score"],
     postgresql_where=sa.and_(JOBS.c.state == "completed", JOBS.c.user_id.is_not(None)),
 )
+# Of nobody, the longest ended first; as small as what is kept of them, however much users recorded.
+ENDED_OF_NOBODY = sa.Index(
+    "jobs_ended_of_nobody",
+    JOBS.c.finished_at,
+    postgresql_where=sa.and_(JOBS.c.user_id.is_(None), JOBS.c.finished_at.is_not(None)),
+)
 # Of a take that is to be erased.
 JOBS_OF_TAKE = sa.Index("jobs_of_take", JOBS.c.take_id)
 # A job is done over once: whoever asks again gets the same new one.

@@ -33,6 +33,12 @@ class UploadAccepted(BaseModel):
     status: Status = Status.PROCESSING
 
 
+class CleanedUp(BaseModel):
+    """Nothing is kept too long; said as well when nothing was."""
+
+    message: str = texts.CLEANED_UP
+
+
 class JobState(BaseModel):
     """A job and, when it is completed, its result."""
 

@@ -57,6 +57,8 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     retry_seconds: tuple[float, ...] = Field((0.0, 15.0), min_length=1)
     # how often overdue jobs are looked for; small beside the lease
     sweep_seconds: float = Field(5.0, gt=0)
+    # hours that a recording of nobody and its result are kept after its analysis: who has no account comes back today or never
+    anonymous_retention_hours: int = Field(24, ge=1, le=87_600)
     # an Idempotency-Key is remembered this long; clients that retry do so within minutes
     idempotency_seconds: float = Field(24 * 3600.0, gt=0)
 

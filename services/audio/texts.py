@@ -13,6 +13,7 @@ DISPATCHED_PROGRESS = 70
 ALMOST_DONE_PROGRESS = 99
 COMPLETED = "분석 완료"
 UPLOADED = "업로드 완료, 분석 시작"
+CLEANED_UP = "익명 사용자 결과 정리 작업 완료"
 
 
 GAVE_UP = "분석 서버에 문제가 생겨 분석하지 못했습니다. 잠시 후 다시 녹음해 주세요."

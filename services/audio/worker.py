@@ -10,6 +10,7 @@ from libs.common.bus.base import Bus
 from libs.common.bus.topology import AUDIO, AUDIO_REPORTS
 from libs.common.db import Database
 from services.audio import repository
+from services.audio.anonymous import AnonymousEraser
 from services.audio.handlers import event_router
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -67,3 +68,13 @@ async def keep_house(database: Database, settings: AudioSettings) -> None:
             await repository.forget_uploads(tx.connection, before=before)
 
     await every(HOUSEKEEPING_SECONDS, forget, what="the housekeeping")
+
+
+async def erase_anonymous(eraser: AnonymousEraser) -> None:
+    """Erase what nobody owns when its time has come."""
+
+    async def erase() -> None:
+        while await eraser.erase_round():
+            pass
+
+    await every(HOUSEKEEPING_SECONDS, erase, what="erasing recordings of nobody")

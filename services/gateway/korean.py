@@ -91,6 +91,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "follow_youtube_process": "영상 처리를 실시간으로 보기",
         "scripts_line_completed": "대사의 분석 결과 보내기 (분석 서버)",
         "tokens_scene_completed": "장면의 분석 결과 보내기 (분석 서버)",
+        "scripts_clean_up_anonymous": "오래된 익명 녹음과 결과 정리 (관리자)",
         "jobs_job": "분석 상태와 대기 순서",
         "jobs_cancel": "분석 취소",
         "jobs_retry": "실패하거나 취소된 분석 다시 시작",

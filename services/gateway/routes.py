@@ -60,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     _exact("/api/tokens/queue/status", Service.AUDIO),
     _exact("/api/scripts/webhook/analysis-complete", Service.AUDIO),
     _exact("/api/tokens/webhook/analysis-complete", Service.AUDIO),
+    _exact("/api/scripts/cleanup/anonymous-results", Service.AUDIO),
     _exact("/api/jobs/{job_id}", Service.AUDIO),
     _exact("/api/jobs/{job_id}/cancel", Service.AUDIO),
     _exact("/api/jobs/{job_id}/retry", Service.AUDIO),

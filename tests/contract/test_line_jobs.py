@@ -68,6 +68,18 @@ def test_an_anonymous_job_is_read_by_whoever_knows_its_id(site: Site, form: str)
         assert shaped(JobState, who.get(f"/api/tokens/analysis-result/{job_id}{form}")).status == "completed"
 
 
+def test_only_administrators_have_old_results_of_nobody_erased_and_the_others_stay(site: Site, form: str) -> None:
+    path = f"/api/scripts/cleanup/anonymous-results{form}"
+    job_id = site.upload(site.anonymous, SHORT_LINE)
+    refused(site.anonymous.post(path), 401, "Not authenticated")
+    refused(site.user.post(path), 403)
+    answer = site.admin.post(path)
+    assert (answer.status_code, answer.json()) == (200, {"message": "익명 사용자 결과 정리 작업 완료"})
+    assert FINAL.items() <= site.finished(site.anonymous, job_id).items()
+    assert site.admin.post(path).status_code == 200
+    shaped(JobState, site.anonymous.get(f"/api/scripts/analysis-result/{job_id}"))
+
+
 def test_a_result_is_taken_only_with_the_ticket_of_its_link(site: Site, form: str) -> None:
     path = f"/api/scripts/webhook/analysis-complete{form}"
     job_id = site.upload(site.user, LINES[0])

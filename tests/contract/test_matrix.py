@@ -65,6 +65,7 @@ POST   /api/scripts/{script_id}/upload-audio                  422  422   422   4
 GET    /api/scripts/analysis-result/{job_id}                  404  200   404   200     404    404
 GET    /api/scripts/analysis-progress/{job_id}                200  200   200   200     200    200
 POST   /api/scripts/webhook/analysis-complete                 401  401   401   401     401    401
+POST   /api/scripts/cleanup/anonymous-results                 401  403   403   200     401    401
 POST   /api/tokens/{token_id}/upload-audio                    401  422   422   422     401    401
 GET    /api/tokens/analysis-result/{job_id}                   404  200   404   200     404    404
 GET    /api/tokens/analysis-progress/{job_id}                 200  200   200   200     200    200

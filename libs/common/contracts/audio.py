@@ -125,13 +125,14 @@ class AnalysisCancelled(JobFact, name="analysis.cancelled"):
 
 
 class AnalysisErased(Event, name="analysis.erased"):
-    """The learner erased the recording and all that came of it: whoever keeps anything of the job forgets what it says.
+    """The recording and all that came of it were erased: whoever keeps anything of the job forgets what it says.
 
-    The job had ended, and nothing will be told of it any more.
+    By the learner; or by `audio`, when nobody owned it and it was old. The job had ended, and nothing will be told of it
+    any more.
     """
 
     job_id: str
-    user_id: int
+    user_id: int  # 0 for a take without sign-in
     sequence: int  # of the job's last fact
 
 

@@ -33,6 +33,7 @@ from tests.services.gateway.conftest import Fake, NewGateway, echo, raw
         ("GET", "/api/tokens/queue/status/", "audio"),
         ("POST", "/api/scripts/webhook/analysis-complete?job_id=0a&ticket=x", "audio"),
         ("POST", "/api/tokens/webhook/analysis-complete/?job_id=0a&ticket=x", "audio"),
+        ("POST", "/api/scripts/cleanup/anonymous-results/", "audio"),
         ("GET", "/api/jobs/0a", "audio"),
         ("POST", "/api/jobs/0a/cancel", "audio"),
         ("POST", "/api/jobs/0a/retry/", "audio"),
