@@ -11,6 +11,7 @@ from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.local.s3 import PrivateS3
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, a file stays with one of them, and so do all files that share a platform."""
     for item in items:
