@@ -13,10 +13,12 @@ from yousync.local.s3 import PrivateS3
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, a file stays with one of them, and so do all files that share a platform."""
+    """With several workers, a file stays with one of them, and so does all that shares a platform."""
     for item in items:
-        shares = item.path.parent.name in ("e2e", "contract")
-        item.add_marker(pytest.mark.xdist_group("platforms" if shares else str(item.path)))
+        assert isinstance(item, pytest.Function)
+        chosen = item.callspec.params.get("platform") if hasattr(item, "callspec") else None
+        shared = [name for name in ("fleet", "embedded") if name == chosen or name in item.fixturenames]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session")
