@@ -39,9 +39,10 @@ async def left(queue: Queue) -> set[str]:
 
 
 async def ended(queue: Queue, jobs: int = 1) -> list[Job]:
-    """Jobs of nobody that end now."""
+    """Jobs of nobody that end now, one after the other."""
     made = [await queue.add("address:a") for _ in range(jobs)]
     for job in made:
+        queue.clock.move(0.001)
         await queue.finish(job.id)
     return made
 
