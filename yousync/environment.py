@@ -63,6 +63,8 @@ def service_environment(service: str, options: Options, backing: Backing, addres
     elif service == "audio":
         # In one process the analysis server dies with everybody else: what it worked on may be taken up sooner again.
         environment["AUDIO_LEASE_SECONDS"] = "6"
+    elif service == "analysis":
+        environment["SHUTDOWN_SECONDS"] = "0.5"  # and when it finished something meanwhile, nobody would be left to hear of it
     if service in backing.database_urls:
         environment["DATABASE_URL"] = backing.database_urls[service]
     if service == "auth":
