@@ -53,8 +53,9 @@ chaos: venv-dev ## Kill everything under load, count what is lost: make chaos [S
 schedules: venv-dev ## The real handlers under seeded faults: make schedules [SCHEDULES=5000] [SEED=17 takes that way again]
 	@$(BIN)/python -m tests.schedules $(if $(SCHEDULES),--count $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 
-bench-api: venv-dev ## Measure: looking into a catalogue of 100,000 scenes against one of 20, also through the gateway; views/s
+bench-api: venv-dev ## Measure: looking into a catalogue of 100,000 scenes against one of 20, also through the gateway; views/s; my page
 	@$(BIN)/python -m bench.api $(ARGS)
+	@$(BIN)/python -m bench.mypage $(ARGS)
 
 bench-bus: venv-dev ## Measure: the outbox' way to the broker against a bare loop, and its latency, at 0 to 1,000,000 rows
 	@$(BIN)/python -m bench.bus $(ARGS)

@@ -63,10 +63,11 @@ START_SECONDS = 120.0  # of a service, on a machine that has other things to do
 
 @dataclass(frozen=True)
 class Site:
-    """A catalogue that answers at `url`; `tokens` is how many scenes it has."""
+    """A catalogue that answers at `url`, to whoever has `bearer`; `tokens` is how many scenes it has."""
 
     url: str
     tokens: int
+    bearer: str = ""
 
 
 def names(rng: random.Random, count: int) -> Iterator[str]:
@@ -198,6 +199,12 @@ def shown(values: list[float]) -> str:
     return f"{ordered[len(ordered) // 2]:.1f}/{ordered[int(len(ordered) * 0.99)]:.1f}"
 
 
+def head(*where: str) -> None:
+    """The first two lines of the table of these sites."""
+    print(f"\n| GET | {' | '.join(f'{each} p50/p99 ms' for each in where)} | {' | '.join(f'{each} /s' for each in where)} |")
+    print(f"|---|{'---|' * 2 * len(where)}")
+
+
 class Asking:
     """Asks each of the sites the same, and prints a line of the table for it."""
 
@@ -226,7 +233,8 @@ class Asking:
 
     async def _once(self, site: Site, path: Callable[[Site], str]) -> float:
         started = time.perf_counter()
-        async with self.client.get(site.url + path(site)) as answer:
+        headers = {"Authorization": f"Bearer {site.bearer}"} if site.bearer else {}
+        async with self.client.get(site.url + path(site), headers=headers) as answer:
             body = await answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{answer.url}: {answer.status} {body[:200]!r}")
@@ -235,9 +243,7 @@ class Asking:
 
 async def reads(asking: Asking) -> None:
     """Lists, one scene, deep pages, searches."""
-    where = ["small", "large", "large through the gateway"]
-    print(f"\n| GET | {' | '.join(f'{each} p50/p99 ms' for each in where)} | {' | '.join(f'{each} /s' for each in where)} |")
-    print(f"|---|{'---|' * 2 * len(where)}")
+    head("small", "large", "large through the gateway")
     for name, path in LISTS.items():
         await asking.ask(name, partial(lambda path, _: f"{path}?limit={SHOWN}", path))
     rng = random.Random(1)
