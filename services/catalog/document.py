@@ -95,10 +95,7 @@ class ActorEntry(Entry):
     aliases: list[AliasEntry] | None = None
 
 
-class TokenEntry(_Timed):
-    """A scene. Times are seconds into the film."""
-
-    id: Id
+class _Scene(_Timed):
     token_name: Name
     actor_name: Name
     category: Name | None = None
@@ -109,6 +106,12 @@ class TokenEntry(_Timed):
     s3_bgvoice_url: Address | None = None
     thumbnail_url: Address | None = None
     youtube_url: Address
+
+
+class TokenEntry(_Scene):
+    """A scene. Times are seconds into the film."""
+
+    id: Id
     view_count: Views = 0
 
 
@@ -162,19 +165,9 @@ class SceneLine(_Timed):
     words: list[SceneWord] | None = Field(None, min_length=1, max_length=MAX_WORDS)
 
 
-class SceneEntry(_Timed):
+class SceneEntry(_Scene):
     """A scene with all its lines. The film and the scene's name are what it is known by; what it does not name stays."""
 
-    token_name: Name
-    actor_name: Name
-    category: Name | None = None
-    start_time: Seconds
-    end_time: Seconds
-    s3_textgrid_url: Address | None = None
-    s3_pitch_url: Address | None = None
-    s3_bgvoice_url: Address | None = None
-    thumbnail_url: Address | None = None
-    youtube_url: Address
     scripts: list[SceneLine] = Field(max_length=MAX_LINES)
 
 
