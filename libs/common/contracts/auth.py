@@ -18,5 +18,18 @@ class SessionRevoked(Event, name="session.revoked", must_route=False):
 
     session_id: str
     user_id: int
-    reason: str  # logout, ended (by its owner), replayed (a token was used twice), linked (the account has a proven owner now)
+    # logout, ended (by its owner), replayed (a token was used twice), linked (the account has a proven owner now), deleted
+    # (with the account)
+    reason: str
     tokens_until: datetime  # UTC; no token of it is valid after this, so whoever remembers the session may forget it then
+
+
+class UserDeleted(Event, name="user.deleted"):
+    """An account is gone, and its number belongs to nobody any more: whoever keeps anything of that person erases it.
+
+    Access tokens of theirs may still be valid where this is heard, for minutes. So whoever hears it remembers the number and
+    refuses to write for it.
+    """
+
+    user_id: int
+    deleted_at: datetime  # UTC
