@@ -15,8 +15,7 @@ from pydantic import SecretStr
 
 from libs.common.contracts.audio import JobKind
 from libs.common.db import Database
-from libs.common.settings import TokenSettings
-from libs.common.web.auth import AUDIENCE, jwt_header
+from libs.common.web.auth import jwt_header
 from services.audio.tickets import WebhookSigner
 from services.auth.keys import ALGORITHM, SigningKeys
 from tests.contract.catalogue import DOCUMENT
@@ -36,6 +35,7 @@ class Site:
     platform: Platform
     callers: dict[str, httpx.Client]
     tokens: dict[str, str]
+    key: OKPKey  # the platform's own: what it signs is as good as any token
 
     @property
     def anonymous(self) -> httpx.Client:
@@ -76,6 +76,11 @@ class Site:
         state: dict[str, Any] = who.get(f"/api/scripts/analysis-result/{job_id}").json()
         return state
 
+    def signed(self, token: str, **changed: Any) -> str:
+        """The token with other claims, signed by the platform; None takes one away."""
+        claims = {**jwt_header(token.split(".", 1)[1]), **changed}  # the second part of a JWS is read like its first
+        return _encoded({name: value for name, value in claims.items() if value is not None}, self.key, str(self.key.kid))
+
     def ticket(self, job_id: str, kind: JobKind, *, seconds: float = 60.0) -> str:
         """What lets an analysis server post for a lease of this job that is over."""
         signer = WebhookSigner(kept_secret(self.platform.state_dir / "secrets" / "storage-signing-key").encode(), "")
@@ -100,18 +105,20 @@ class Site:
 
 def open_site(platform: Platform) -> Site:
     """A platform that has the contract's catalogue from now on, and everybody signed in."""
-    site = Site(platform, {}, {"anonymous": ""})
+    with ThreadPoolExecutor(1) as apart:  # from the event loop of the tests
+        key = apart.submit(asyncio.run, _signing_key(platform.state_dir)).result()
+    site = Site(platform, {}, {"anonymous": ""}, key)
     with ExitStack() as unless_it_opens:
         unless_it_opens.callback(site.close)
         site.callers["anonymous"] = site._client("")
         for name in ("user", "other", "admin"):
             site.tokens[name] = site._login(name, admin=name == "admin")
-        with ThreadPoolExecutor(1) as apart:  # from the event loop of the tests
-            key = apart.submit(asyncio.run, _signing_key(platform.state_dir)).result()
-        site.tokens["expired"] = _signed(site.tokens["user"], key, exp=int(time.time()) - 3600)
-        site.tokens["nobody"] = _signed(site.tokens["user"], key, sub=None)
-        site.tokens["stranger"] = _signed(site.tokens["user"], key, sub="2147483647")
-        site.tokens["word"] = _signed(site.tokens["user"], key, sub="alice")
+        signed_in = site.tokens["admin"]
+        # Of no session: none that a test ends, and none that the token could continue.
+        site.tokens["expired"] = site.signed(signed_in, exp=int(time.time()) - 3600, sid=None)
+        site.tokens["nobody"] = site.signed(signed_in, sub=None, sid=None)
+        site.tokens["stranger"] = site.signed(signed_in, sub="2147483647", sid=None)
+        site.tokens["word"] = site.signed(signed_in, sub="alice", sid=None)
         site.tokens["forged"] = _forged(site.tokens["admin"])
         site.callers.update({name: site._client(site.tokens[name]) for name in CALLERS[1:]})
         answer = site.admin.post("/api/catalog/import", json=DOCUMENT)
@@ -126,7 +133,6 @@ def recording(name: str = "script_7001.wav") -> dict[str, Any]:
 
 
 async def _signing_key(state_dir: Path) -> OKPKey:
-    """The platform's own: what it signs is as good as any token."""
     postgres = PrivatePostgres(state_dir / "postgres")
     assert postgres.find()
     database = Database(postgres.url("yousync_auth"), source="auth", pool_size=1)
@@ -139,14 +145,9 @@ async def _signing_key(state_dir: Path) -> OKPKey:
 
 def _forged(token: str) -> str:
     """The token, signed with a key of somebody who names the platform's."""
-    return _signed(token, OKPKey.generate_key(ALGORITHM), kid=jwt_header(token)["kid"])
+    claims = jwt_header(token.split(".", 1)[1])
+    return _encoded(claims, OKPKey.generate_key(ALGORITHM), jwt_header(token)["kid"])
 
 
-def _signed(token: str, key: OKPKey, *, kid: str | None = None, **changed: Any) -> str:
-    """A token like the given one, of an administrator, with other claims; None takes one away."""
-    now = int(time.time())
-    usual = {"iss": TokenSettings().token_issuer, "aud": AUDIENCE, "iat": now, "exp": now + 900, "admin": True}
-    subject = jwt_header(token.split(".", 1)[1])["sub"]  # the second part of a JWS is read like its first
-    claims = {**usual, "sub": str(subject), "email": BEARERS.format("user"), **changed}
-    given = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode({"alg": ALGORITHM, "kid": kid or str(key.kid)}, given, key, algorithms=[ALGORITHM])
+def _encoded(claims: dict[str, Any], key: OKPKey, kid: str) -> str:
+    return jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, key, algorithms=[ALGORITHM])
