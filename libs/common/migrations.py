@@ -93,6 +93,15 @@ def create_inbox_v2(op: Any) -> None:
     op.create_index("inbox_processed_at", "inbox", ["processed_at"])
 
 
+def create_deleted_users_v1(op: Any) -> None:
+    """The numbers of accounts that are gone, for a service that keeps something of people."""
+    op.create_table(
+        "deleted_users",
+        sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
+    )
+
+
 def _attempt() -> sa.Column[int]:
     return sa.Column("attempt", sa.SmallInteger, nullable=False, server_default="1")
 
