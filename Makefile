@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload bench-mixing clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint scan advisories contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload bench-mixing clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,13 @@ lint: venv-dev ## Check style, types and import rules
 	$(BIN)/mypy --strict $(PACKAGES)
 	$(BIN)/lint-imports
 	$(BIN)/python -m yousync.contracts check
+
+scan: venv-dev ## Look for weaknesses in the code (beyond ruff's S, which has B104 and B108) and for secrets in the tree
+	$(BIN)/bandit --quiet --severity-level medium --skip B104,B108 --recursive libs services yousync
+	git ls-files -z -- ':!requirements' | xargs -0 $(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline
+
+advisories: venv-dev ## Look for known vulnerabilities in what is locked; needs the internet [ARGS='--vulnerability-service osv']
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) -r requirements/dev.txt
 
 contracts: venv-dev ## Write docs/asyncapi.yaml and docs/schemas/ from the code; refuses what breaks a published event
 	@$(BIN)/python -m yousync.contracts
