@@ -12,6 +12,7 @@ from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from services.gateway import endpoints, mypage_endpoints
+from services.gateway.callers import Callers
 from services.gateway.cors import Cors
 from services.gateway.health import PlatformHealth
 from services.gateway.history import Histories
@@ -37,6 +38,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         },
         service_key=settings.service_key.get_secret_value(),
     )
+    verifier = verifier_for(settings)
     hub = Hub(the_bus, Histories(upstreams), heartbeat_seconds=settings.heartbeat_seconds)
     limits = {
         BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
@@ -81,11 +83,12 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
     app.add_middleware(Streams, hub=hub, max_streams=settings.max_streams)
+    app.add_middleware(Callers, verifier=verifier)
     app.add_middleware(Cors, origins=settings.origins)
     app.state.stopping = (hub.stop,)
     app.state.hub = hub
     app.state.health = PlatformHealth(upstreams, the_bus)
     app.state.mypage = MyPage(upstreams, part_seconds=settings.part_seconds)
-    app.state.verifier = verifier_for(settings)
+    app.state.verifier = verifier
     app.state.schema = PlatformSchema(upstreams, app.openapi, limits)
     return app

@@ -143,3 +143,66 @@ async def test_all_who_wait_for_the_keys_wait_for_one_failure_and_the_next_calle
     assert keys.fetched == 1
     keys.down = False
     assert (await checking.verify(signed(claims()))).user_id == 7
+
+
+# What is remembered
+
+
+async def test_a_token_that_was_verified_is_not_believed_after_it_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    checking = verifier(Keys(KEY))
+    token, now = signed(claims()), time.time()
+    assert (await checking.verify(token)).user_id == 7
+    monkeypatch.setattr("libs.common.web.auth.time.time", lambda: now + 64)
+    assert (await checking.verify(token)).user_id == 7
+    monkeypatch.setattr("libs.common.web.auth.time.time", lambda: now + 66)
+    with pytest.raises(Unauthenticated, match=EXPIRED):
+        await checking.verify(token)
+
+
+async def test_a_token_that_was_verified_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    checking = verifier(Keys(KEY))
+    token = signed(claims())
+    first = await checking.verify(token)
+    monkeypatch.setattr("libs.common.web.auth.jwt.decode", None)
+    assert await checking.verify(token) is first
+
+
+async def test_a_token_that_was_verified_goes_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.web.auth.REFETCH_SECONDS", 0.0)
+    keys = Keys(KEY)
+    checking = verifier(keys)
+    token = signed(claims())
+    await checking.verify(token)
+    keys.keys = [NEXT_KEY]
+    with pytest.raises(Unauthenticated):
+        await checking.verify(signed(claims(), OKPKey.generate_key("Ed25519", {"kid": "makes it ask again"})))
+    with pytest.raises(Unauthenticated):
+        await checking.verify(token)
+
+
+async def test_a_key_that_is_gone_is_noticed_without_anybody_waiting_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.web.auth.REFETCH_SECONDS", 0.0)
+    keys = Keys(KEY)
+    checking = verifier(keys)
+    token = signed(claims())
+    await checking.verify(token)
+    keys.keys = [NEXT_KEY]
+    monkeypatch.setattr("libs.common.web.auth.KEYS_SECONDS", -1.0)
+    assert (await checking.verify(token)).user_id == 7
+    async with asyncio.timeout(5):
+        while checking._renewing is not None:
+            await asyncio.sleep(0)
+    with pytest.raises(Unauthenticated):
+        await checking.verify(token)
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.web.auth.REMEMBERED", 2)
+    checking = verifier(Keys(KEY))
+    tokens = [signed(claims(jti=str(number))) for number in range(3)]
+    kept = await checking.verify(tokens[0])
+    await checking.verify(tokens[1])
+    assert await checking.verify(tokens[0]) is kept
+    await checking.verify(tokens[2])
+    assert await checking.verify(tokens[0]) is kept
+    assert len(checking._verified) == 2
