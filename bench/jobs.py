@@ -2,7 +2,8 @@
 
 Each of `at once` learners uploads a recording of 10 s, follows its stream to the end, and begins again. The analysis server
 is the stand-in of the tests, in a process of its own, behind as many slots as the row says. All share this machine's cores:
-services, broker, database, object store, stand-in and learners.
+services, broker, database, object store, stand-in and learners. What each of them takes of the processor for a job is told in
+the end: of all figures that one depends least on what else the machine does.
 
 `--kill-broker SECONDS` instead takes the broker away in the middle of 16 takes at once, for that long.
 """
@@ -16,7 +17,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, Final
 import aiohttp
 import uvloop
 
+from bench import cpu
 from bench.upload import peak, process, reset_peak
 from tests.e2e.platforms import Fleet
 from yousync.client import Client
@@ -160,23 +162,23 @@ async def carry(load: Load, learners: list[Learner]) -> Seen:
 
 
 @asynccontextmanager
-async def stand_in(reports: str) -> AsyncIterator[tuple[str, str]]:
-    """The analysis server in a process of its own; its addresses for lines and for scenes."""
+async def stand_in(reports: str) -> AsyncIterator[tuple[str, str, int]]:
+    """The analysis server in a process of its own; its addresses for lines and for scenes, and its process id."""
     command = [sys.executable, "-m", "tests.analysis_server", "--after", str(ANALYSIS_SECONDS), "--reports", reports]
     server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert server.stdout is not None
     try:
         line, token = (await server.stdout.readline()).decode().split()
-        yield line, token
+        yield line, token, server.pid
     finally:
         server.terminate()
         await server.wait()
 
 
 @asynccontextmanager
-async def platform(folder: Path, reports: str) -> AsyncIterator[Fleet]:
-    """A fleet that works through the bridge, with the sample catalogue."""
-    async with stand_in(reports) as (line, token):
+async def platform(folder: Path, reports: str) -> AsyncIterator[tuple[Fleet, int]]:
+    """A fleet that works through the bridge, with the sample catalogue; and the process id of the analysis stand-in."""
+    async with stand_in(reports) as (line, token, pid):
         fleet = Fleet(
             folder / "state",
             ANALYSIS_MODE="http",
@@ -190,7 +192,7 @@ async def platform(folder: Path, reports: str) -> AsyncIterator[Fleet]:
             async with Client(fleet.url) as admin:
                 await admin.sign_in("admin@example.org", admin=True)
                 await admin.import_catalog(load_catalog())
-            yield fleet
+            yield fleet, pid
         finally:
             await asyncio.to_thread(fleet.stop)
 
@@ -228,26 +230,27 @@ def quantiles(values: Iterable[float]) -> str:
     return "/".join(f"{cuts[n - 1]:.0f}" for n in (50, 95, 99))
 
 
-def cpu(of: Path) -> float:
-    """Milliseconds of processor time that it has used so far (proc(5), stat 14 and 15)."""
-    fields = (of / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
+def processor_time(fleet: Fleet, helpers: Mapping[str, int]) -> dict[str, float]:
+    """Milliseconds so far, by process; `helpers` are processes that are no part of a fleet."""
+    return cpu.used({**cpu.servers(fleet.state_dir), **helpers}) | {"learners": cpu.own()}
 
 
-async def measure(fleet: Fleet, loads: Iterable[Load]) -> None:
-    """Print a row for each load."""
+async def measure(fleet: Fleet, loads: Iterable[Load], helpers: Mapping[str, int]) -> None:
+    """Print a row for each load, then what they took of the processor."""
     loads = tuple(loads)
-    print("at once  slots  jobs/s  of possible  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB + ms of CPU a job")
+    prices: list[dict[str, float]] = []
+    print("at once  slots  jobs/s  of possible  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB")
     async with classroom(fleet.url, max(load.at_once for load in loads)) as learners:
         for load in loads:
             await with_slots(fleet, load.slots)
             for service in SERVICES:
                 reset_peak(process(fleet, service))
-            before = {service: cpu(process(fleet, service)) for service in SERVICES}
+            before = processor_time(fleet, helpers)
             seen = await carry(load, learners)
+            after = processor_time(fleet, helpers)
+            prices.append({name: (after[name] - before[name]) / load.takes for name in after})
             rate = seen.finished / seen.seconds
-            used = {service: (cpu(process(fleet, service)) - before[service]) / load.takes for service in SERVICES}
-            peaks = ", ".join(f"{name} {peak(process(fleet, name)):.0f}+{used[name]:.0f}" for name in SERVICES)
+            peaks = ", ".join(f"{name} {peak(process(fleet, name)):.0f}" for name in SERVICES)
             print(
                 f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / load.possible:>10.0%}   "
                 f"{quantiles(seen.answers):>19}  {quantiles(seen.notices):>19}  {seen.finished:>4}/{load.takes:<4} {peaks}"
@@ -257,6 +260,16 @@ async def measure(fleet: Fleet, loads: Iterable[Load]) -> None:
             print(f"         the monolith: {MONOLITH[load.at_once]}; {ratio}")
             for error in seen.errors[:5]:
                 print(f"         {error}")
+    show_prices(loads, prices)
+
+
+def show_prices(loads: Iterable[Load], prices: Iterable[Mapping[str, float]]) -> None:
+    """Print who took how much of the processor for a job."""
+    for number, (load, price) in enumerate(zip(loads, prices, strict=True)):
+        if number == 0:
+            print("\nms of CPU a job, by process (with its descendants)\nat once  slots    all  " + "  ".join(price))
+        each = "  ".join(f"{value:>{len(name)}.1f}" for name, value in price.items())
+        print(f"{load.at_once:>7}  {load.slots:>5}  {sum(price.values()):>5.1f}  {each}")
 
 
 async def kill_broker(fleet: Fleet, seconds: float) -> None:
@@ -296,11 +309,12 @@ async def main() -> None:
     parser.add_argument("--kill-broker", type=float, metavar="SECONDS")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="yousync-bench-") as folder:
-        async with platform(Path(folder), options.reports) as fleet:
+        async with platform(Path(folder), options.reports) as (fleet, scorer):
             if options.kill_broker:
                 await kill_broker(fleet, options.kill_broker)
             else:
-                await measure(fleet, [load for load in LOADS if not options.only or load.at_once in options.only])
+                loads = [load for load in LOADS if not options.only or load.at_once in options.only]
+                await measure(fleet, loads, {"stand-in": scorer})
 
 
 if __name__ == "__main__":
