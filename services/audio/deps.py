@@ -1,4 +1,7 @@
-"""What the endpoints are given."""
+"""What the endpoints are given.
+
+Coroutines all: the framework calls a plain function in a thread, and waits for it, which costs more than what is done here.
+"""
 
 import hmac
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -21,72 +24,72 @@ from services.audio.uploads import UploadService
 from services.audio.webhooks import WebhookService
 
 
-def _jobs(request: Request) -> JobService:
+async def _jobs(request: Request) -> JobService:
     jobs: JobService = request.app.state.jobs
     return jobs
 
 
-def _uploads(request: Request) -> UploadService:
+async def _uploads(request: Request) -> UploadService:
     uploads: UploadService = request.app.state.uploads
     return uploads
 
 
-def _scripts(request: Request) -> ScriptService:
+async def _scripts(request: Request) -> ScriptService:
     scripts: ScriptService = request.app.state.scripts
     return scripts
 
 
-def _tokens(request: Request) -> TokenService:
+async def _tokens(request: Request) -> TokenService:
     tokens: TokenService = request.app.state.tokens
     return tokens
 
 
-def _batches(request: Request) -> BatchService:
+async def _batches(request: Request) -> BatchService:
     batches: BatchService = request.app.state.batches
     return batches
 
 
-def _webhooks(request: Request) -> WebhookService:
+async def _webhooks(request: Request) -> WebhookService:
     webhooks: WebhookService = request.app.state.webhooks
     return webhooks
 
 
-def _practice(request: Request) -> PracticeService:
+async def _practice(request: Request) -> PracticeService:
     practice: PracticeService = request.app.state.practice
     return practice
 
 
-def _eraser(request: Request) -> Eraser:
+async def _eraser(request: Request) -> Eraser:
     eraser: Eraser = request.app.state.eraser
     return eraser
 
 
-def _anonymous(request: Request) -> AnonymousEraser:
+async def _anonymous(request: Request) -> AnonymousEraser:
     anonymous: AnonymousEraser = request.app.state.anonymous
     return anonymous
 
 
-def _films(request: Request) -> FilmService:
+async def _films(request: Request) -> FilmService:
     films: FilmService = request.app.state.films
     return films
 
 
-def _scores(request: Request) -> ScoreService:
+async def _scores(request: Request) -> ScoreService:
     scores: ScoreService = request.app.state.scores
     return scores
 
 
-def _dubbings(request: Request) -> DubbingService:
+async def _dubbings(request: Request) -> DubbingService:
     dubbings: DubbingService = request.app.state.dubbings
     return dubbings
 
 
-def _settings(request: Request) -> AudioSettings:
+async def _settings(request: Request) -> AudioSettings:
     settings: AudioSettings = request.app.state.settings
     return settings
 
 
-def _client(request: Request, x_forwarded_for: Annotated[str, Header(include_in_schema=False)] = "") -> str:
+async def _client(request: Request, x_forwarded_for: Annotated[str, Header(include_in_schema=False)] = "") -> str:
     """Whoever calls without sign-in, to share the servers fairly with others: a network address that nobody can read back.
 
     The gateway, the only door, puts the address in place of whatever its client sent. Nothing but a place in a queue hangs

@@ -62,7 +62,7 @@ class Received(BaseModel):
     job_id: str
 
 
-def _job_id(request: Request) -> str:
+async def _job_id(request: Request) -> str:
     return request.query_params.get("job_id", "")
 
 

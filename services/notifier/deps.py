@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from services.notifier.service import NotifierService
 
 
-def _notifier(request: Request) -> NotifierService:
+async def _notifier(request: Request) -> NotifierService:
     service: NotifierService = request.app.state.notifier
     return service
 

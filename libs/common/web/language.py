@@ -32,7 +32,7 @@ def preferred(accept_language: str) -> Language:
     return best
 
 
-def _preferred(accept_language: Annotated[str, Header(description="`en` for English texts")] = "") -> Language:
+async def _preferred(accept_language: Annotated[str, Header(description="`en` for English texts")] = "") -> Language:
     return preferred(accept_language)
 
 
