@@ -11,14 +11,13 @@ YouSyncError
 ├── RequestNotFound      there is no such video request, or it is somebody else's
 ├── AlreadyUnderReview   a person's second request at a time
 ├── UnknownStatus        no word for what may become of a request
-├── NotReviewer          only administrators decide about requests
 ├── NotRejected          a request that may not be deleted
 ├── BadDocument          an import document says something that cannot be; names the entry
 ├── DocumentTooLarge     it has more bytes than are accepted
 └── ImportRunning        somebody else imports at this moment
 """
 
-from libs.common.errors import Forbidden, Kind, YouSyncError
+from libs.common.errors import Kind, YouSyncError
 
 
 class NotFound(YouSyncError):
@@ -141,13 +140,6 @@ class UnknownStatus(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("상태는 심사중, 승인됨, 거절됨 중 하나여야 합니다.")
-
-
-class NotReviewer(Forbidden):
-    """Only administrators decide about requests."""
-
-    def __init__(self) -> None:
-        super().__init__("관리자만 상태 변경 가능")
 
 
 class NotRejected(YouSyncError):

@@ -1,20 +1,20 @@
 """The factory of every service's HTTP app."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.settings import Settings
-from libs.common.web import openapi, problems
+from libs.common.web import guard, openapi, problems
 from libs.common.web.health import Check, health_router
 from libs.common.web.observe import Observe
+from libs.common.web.rights import RIGHTS, Rights
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
@@ -23,18 +23,23 @@ def create_app(
     *,
     title: str,
     routers: Iterable[APIRouter],
-    lifespan: Any,
+    lifespan: Lifespan,
     checks: Mapping[str, Check],
     own_schema: bool = True,
+    rights: Rights | None = None,
 ) -> FastAPI:
     """An app with problem details, health, metrics, request logs. Paths answer with and without their trailing slash.
+
+    Who may call what, `rights` say (those of `service` in `rights.py`); with an endpoint that is not there the app does not
+    start.
 
     `/openapi.json` shows the service's own routes; only the gateway makes its own, over all services (`own_schema=False`).
     """
     app = FastAPI(
         title=title,
         version="1.0.0",
-        lifespan=lifespan,
+        lifespan=_checked(lifespan),
+        dependencies=[Depends(guard.enforce)],
         openapi_url="/openapi.json" if own_schema else None,
         docs_url=None,
         redoc_url=None,
@@ -42,6 +47,7 @@ def create_app(
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.settings = settings
+    app.state.rights = RIGHTS[service] if rights is None else rights
     problems.install(app)
     openapi.install(app)
     for router in routers:
@@ -51,6 +57,18 @@ def create_app(
     app.add_middleware(_EitherSlash)
     app.add_middleware(Observe, service=service)
     return app
+
+
+def _checked(lifespan: Lifespan) -> Lifespan:
+    """`lifespan`, if every endpoint that the app has by then is one of which it is said who may call it."""
+
+    @asynccontextmanager
+    async def checked(app: FastAPI) -> AsyncIterator[None]:
+        guard.check(app)
+        async with lifespan(app):
+            yield
+
+    return checked
 
 
 class _EitherSlash:

@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
@@ -24,6 +23,7 @@ from joserfc.jwk import KeySet
 from libs.common.errors import Forbidden, Unauthenticated
 from libs.common.settings import VerifierSettings
 from libs.common.web.internal import ServiceUnavailable, service_client
+from libs.common.web.rights import NOT_AN_ADMIN
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ KEYS_SECONDS = 300.0
 REMEMBERED = 8192
 
 NO_LOGIN, EXPIRED, INVALID = "Not authenticated", "토큰이 만료되었습니다", "유효하지 않은 토큰입니다"
-NOT_AN_ADMIN = "관리자만 사용할 수 있습니다"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,35 +194,30 @@ def bearer_in(header: str | None) -> str:
     return token.strip()
 
 
-# Only tell the API document who may call (`openapi.py` makes one bearer of them): their own answers are not those that
-# clients know.
-USER_SCHEME, OPTIONAL_SCHEME, ADMIN_SCHEME = "user", "optional user", "administrator"
-_user, _optional, _admin = (
-    Security(HTTPBearer(auto_error=False, scheme_name=name)) for name in (USER_SCHEME, OPTIONAL_SCHEME, ADMIN_SCHEME)
-)
+USER_SCHEME = "user"
 
 
-async def require_user(request: Request, _: Annotated[object, _user]) -> Principal:
-    """FastAPI dependency: a valid token, or 401."""
-    verifier: TokenVerifier = request.app.state.verifier
-    return await verifier.verify(bearer_of(request))
+async def calling_user(request: Request) -> Principal:
+    """FastAPI dependency: who has called. That they may was found before the endpoint runs (`guard.py`)."""
+    caller: Principal | None = request.state.admitted
+    if caller is None:
+        raise Unauthenticated(NO_LOGIN)
+    return caller
 
 
-async def optional_user(request: Request, _: Annotated[object, _optional]) -> Principal | None:
-    """FastAPI dependency: the caller if there is a valid token; a bad one counts as none."""
-    try:
-        return await require_user(request, _)
-    except Unauthenticated:
-        return None
+async def calling_anybody(request: Request) -> Principal | None:
+    """FastAPI dependency: who has called, if they have signed in; a bad token counts as none."""
+    caller: Principal | None = request.state.admitted
+    return caller
 
 
-async def require_admin(user: Annotated[Principal, Depends(require_user)], _: Annotated[object, _admin]) -> Principal:
-    """FastAPI dependency: an administrator, or 401/403."""
-    if not user.is_admin:
+async def calling_admin(caller: Annotated[Principal, Depends(calling_user)]) -> Principal:
+    """FastAPI dependency: the administrator who has called."""
+    if not caller.is_admin:
         raise Forbidden(NOT_AN_ADMIN)
-    return user
+    return caller
 
 
-User = Annotated[Principal, Depends(require_user)]
-OptionalUser = Annotated[Principal | None, Depends(optional_user)]
-Admin = Annotated[Principal, Depends(require_admin)]
+User = Annotated[Principal, Depends(calling_user)]
+OptionalUser = Annotated[Principal | None, Depends(calling_anybody)]
+Admin = Annotated[Principal, Depends(calling_admin)]

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from libs.common.errors import Forbidden, Unauthenticated, YouSyncError
 from libs.common.web import auth, problems
+from libs.common.web.rights import Need, Rights, Who
 
 METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 BEARER: Final = "bearer"
@@ -111,13 +112,13 @@ def install(app: FastAPI) -> None:
 
     @cache
     def complete() -> dict[str, Any]:
-        return completed(plain())
+        return completed(plain(), app.state.rights)
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """`document` with the shapes of errors and the meaning of its security schemes; changes it."""
+def completed(document: dict[str, Any], rights: Rights) -> dict[str, Any]:
+    """`document` with the shapes of errors, and who may call as `rights` say; changes it."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for replaced in ("HTTPValidationError", "ValidationError"):
@@ -126,8 +127,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {
         BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token of `auth`"}
     }
-    for _, _, operation in operations(document):
-        _say_who(operation)
+    for path, method, operation in operations(document):
+        _say_who(operation, rights.get(f"{method.upper()} {path}"))
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
             document_also(operation["responses"], answer(HTTPStatus.BAD_REQUEST, *UNREADABLE))
         _say_errors(operation["responses"])
@@ -161,15 +162,16 @@ def _reference(schema: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def _say_who(operation: dict[str, Any]) -> None:
-    schemes = {name for entry in operation.get("security", ()) for name in entry}
-    if auth.USER_SCHEME in schemes:
-        operation["security"] = [{BEARER: []}]
-        document_also(operation["responses"], answers(*map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID))))
-    elif auth.OPTIONAL_SCHEME in schemes:
-        operation["security"] = [{}, {BEARER: []}]
-    if auth.ADMIN_SCHEME in schemes:
-        document_also(operation["responses"], answers(Forbidden(auth.NOT_AN_ADMIN)))
+def _say_who(operation: dict[str, Any], need: Need | None) -> None:
+    operation.pop("security", None)
+    match need:
+        case Need(who=Who.USER | Who.ADMIN | Who.BEARER):
+            operation["security"] = [{BEARER: []}]
+            document_also(operation["responses"], answers(*map(Unauthenticated, (auth.NO_LOGIN, auth.EXPIRED, auth.INVALID))))
+        case Need(who=Who.OPTIONAL):
+            operation["security"] = [{}, {BEARER: []}]
+    if need is not None and need.who is Who.ADMIN:
+        document_also(operation["responses"], answers(Forbidden(need.refusal)))
 
 
 def _say_errors(responses: dict[str, Any]) -> None:

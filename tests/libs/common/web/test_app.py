@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
@@ -13,6 +14,8 @@ from libs.common.errors import Kind, Unavailable, YouSyncError
 from libs.common.settings import Settings
 from libs.common.web import problems
 from libs.common.web.app import create_app
+from libs.common.web.health import Check
+from libs.common.web.rights import PUBLIC
 
 router = APIRouter()
 
@@ -75,8 +78,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def build(**checks: object) -> FastAPI:
-    return create_app("test", Settings(), title="Test", routers=[router], lifespan=lifespan, checks=checks)  # type: ignore[arg-type]
+OWN = [f"{method} {route.path_format}" for route in iter_route_contexts(router.routes) for method in route.methods or ()]
+HOUSE = ("GET /health/live", "GET /health/ready", "GET /metrics", "GET /openapi.json")
+
+
+def build(**checks: Check) -> FastAPI:
+    rights = dict.fromkeys((*HOUSE, *OWN), PUBLIC)
+    return create_app("test", Settings(), title="Test", routers=[router], lifespan=lifespan, checks=checks, rights=rights)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What all services' API documents say in the same way."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from libs.common.settings import Settings
 from libs.common.web import openapi
 from libs.common.web.app import create_app
 from libs.common.web.auth import Admin, OptionalUser, User
+from libs.common.web.rights import ADMIN, PUBLIC, USER, Need, Who
 
 PROBLEM = "application/problem+json"
 
@@ -38,6 +41,11 @@ class Busy(YouSyncError):
     code = "busy"
 
 
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
 def document() -> dict[str, Any]:
     router = APIRouter(prefix="/api/films", tags=["films"])
 
@@ -57,7 +65,15 @@ def document() -> dict[str, Any]:
     async def films() -> int:
         return 1
 
-    app: FastAPI = create_app("films", Settings(environment="test"), title="Films", routers=[router], lifespan=None, checks={})
+    rights = {
+        "GET /api/films/{film_id}": Need(Who.OPTIONAL),
+        "PUT /api/films/{film_id}": USER,
+        "DELETE /api/films/{film_id}": ADMIN,
+        "GET /api/films": PUBLIC,
+    }
+    app: FastAPI = create_app(
+        *("films", Settings(environment="test")), title="Films", routers=[router], lifespan=lifespan, checks={}, rights=rights
+    )
     return app.openapi()
 
 
