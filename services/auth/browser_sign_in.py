@@ -13,13 +13,15 @@ from urllib.parse import urlencode
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
+from libs.common.acts import Place
 from libs.common.db import Database
 from libs.common.errors import YouSyncError
 from services.auth import repository
+from services.auth.acts import Refusals
 from services.auth.attempts import Attempt, Sealing
 from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNotConfigured, UnknownReturnUrl
 from services.auth.provider import Provider
-from services.auth.sessions import Grant, Place, Sessions
+from services.auth.sessions import Grant, Sessions
 from services.auth.signing_in import GoogleSignIn
 from services.auth.tokens import AccessTokens, active
 
@@ -41,6 +43,7 @@ class BrowserSignIn:
         tokens: AccessTokens,
         sessions: Sessions,
         sealing: Sealing,
+        refusals: Refusals,
         *,
         callback_url: str,
         return_urls: tuple[str, ...],
@@ -51,6 +54,7 @@ class BrowserSignIn:
         self._tokens = tokens
         self._sessions = sessions
         self._sealing = sealing
+        self._refusals = refusals
         self._callback_url = callback_url
         self._return_urls = return_urls
 
@@ -70,22 +74,24 @@ class BrowserSignIn:
         return where, self._sealing.seal(attempt)
 
     async def come_back(
-        self, cookie: str | None, *, state: str | None, code: str | None, error: str | None, issuer: str | None
+        self, cookie: str | None, place: Place, *, state: str | None, code: str | None, error: str | None, issuer: str | None
     ) -> str:
         """Where the browser goes that the provider sent back: the page it began at, with `#code=` or `#error=`.
 
         Raises `SignInInterrupted` when this browser did not begin what it wants to end.
         """
-        if cookie is None or state is None:
-            raise SignInInterrupted
-        attempt = self._sealing.open(cookie)
-        if not attempt.is_of(state) or (issuer is not None and not self._provider.names(issuer)):
-            raise SignInInterrupted
+        with self._refusals.noticed(place):
+            if cookie is None or state is None:
+                raise SignInInterrupted
+            attempt = self._sealing.open(cookie)
+            if not attempt.is_of(state) or (issuer is not None and not self._provider.names(issuer)):
+                raise SignInInterrupted
+        if error is not None or code is None:
+            return _back_to(attempt, error=DENIED if error == DENIED else "provider_error")
         try:
-            if error is not None or code is None:
-                return _back_to(attempt, error=DENIED if error == DENIED else "provider_error")
-            identity = await self._provider.redeem(code, attempt, redirect_uri=self._callback_url)
-            account = await self._sign_in.account_of(identity)
+            with self._refusals.noticed(place):
+                identity = await self._provider.redeem(code, attempt, redirect_uri=self._callback_url)
+                account = await self._sign_in.account_of(identity, place)
             return _back_to(attempt, code=await self._new_code(account.id, attempt))
         except YouSyncError as failure:
             log.info("a sign-in failed", extra={"code": failure.code})
@@ -96,13 +102,15 @@ class BrowserSignIn:
 
         Raises `InvalidSignInCode`, `UnknownUser`, `Deactivated`.
         """
-        async with self._database.transaction() as tx:
-            kept = await repository.take_code(tx.connection, _hash(code))
-        if kept is None or not hmac.compare_digest(create_s256_code_challenge(verifier).encode(), kept.challenge.encode()):
-            raise InvalidSignInCode
-        async with self._database.transaction() as tx:
-            account = active(await repository.account(tx.connection, kept.user_id))
-            session_id, refresh_token = await self._sessions.begin_refreshable(tx, account, place)
+        with self._refusals.noticed(place):
+            async with self._database.transaction() as tx:
+                kept = await repository.take_code(tx.connection, _hash(code))
+            challenge = create_s256_code_challenge(verifier)
+            if kept is None or not hmac.compare_digest(challenge.encode(), kept.challenge.encode()):
+                raise InvalidSignInCode
+            async with self._database.transaction() as tx:
+                account = active(await repository.account(tx.connection, kept.user_id))
+                session_id, refresh_token = await self._sessions.begin_refreshable(tx, account, place)
         return Grant(await self._tokens.issue(account, session_id), refresh_token)
 
     async def _new_code(self, user_id: int, attempt: Attempt) -> str:

@@ -2,15 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
+from libs.common.acts import Place
 from libs.common.errors import Unauthenticated
 from libs.common.web.auth import EXPIRED, USER_SCHEME, Principal, TokenVerifier, bearer_of
+from libs.common.web.origin import place_of
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.keys import SigningKeys
 from services.auth.service import Accounts
-from services.auth.sessions import Place, Sessions
+from services.auth.sessions import Sessions
 from services.auth.signing_in import GoogleSignIn
 
 
@@ -39,14 +41,6 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
-def _place(
-    user_agent: Annotated[str, Header(include_in_schema=False)] = "",
-    x_forwarded_for: Annotated[str, Header(include_in_schema=False)] = "",
-) -> Place:
-    """The gateway, the only door, puts the address in place of whatever its client sent. It is shown, and decides nothing."""
-    return Place.of(user_agent, x_forwarded_for.strip())
-
-
 class Refreshing:
     """Who asks for the next token: whose access token has expired, too, within the time that a session may be idle."""
 
@@ -70,6 +64,6 @@ AccountsDep = Annotated[Accounts, Depends(_accounts)]
 GoogleSignInDep = Annotated[GoogleSignIn, Depends(_google_sign_in)]
 BrowserSignInDep = Annotated[BrowserSignIn, Depends(_browser_sign_in)]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
-PlaceDep = Annotated[Place, Depends(_place)]
+PlaceDep = Annotated[Place, Depends(place_of)]
 RefreshingDep = Annotated[Refreshing, Depends()]
 KeysDep = Annotated[SigningKeys, Depends(_keys)]

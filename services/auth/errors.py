@@ -35,8 +35,9 @@ class Deactivated(Unauthenticated):
 
     code = "deactivated"
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: int | None = None) -> None:
         super().__init__("비활성화된 계정입니다")
+        self.user_id = user_id
 
 
 class SessionEnded(Unauthenticated):

@@ -72,6 +72,7 @@ async def google_start(
 async def google_callback(
     request: Request,
     sign_in: BrowserSignInDep,
+    place: PlaceDep,
     state: Annotated[str | None, Query(max_length=512)] = None,
     code: Annotated[str | None, Query(max_length=4096)] = None,
     error: Annotated[str | None, Query(max_length=512)] = None,
@@ -79,7 +80,7 @@ async def google_callback(
 ) -> RedirectResponse:
     """Only for the browser that began: what it got at `/start` must fit `state`."""
     name, secure = _cookie(request)
-    where = await sign_in.come_back(request.cookies.get(name), state=state, code=code, error=error, issuer=iss)
+    where = await sign_in.come_back(request.cookies.get(name), place, state=state, code=code, error=error, issuer=iss)
     answer = RedirectResponse(where, status_code=303, headers=PRIVATE)
     answer.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
     return answer

@@ -1,17 +1,19 @@
 """Composition root of auth."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from libs.common.background import background, eventually, every
+from libs.common.background import background, every
 from libs.common.bus.base import Bus
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
+from libs.common.errors import Unavailable
 from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
+from services.auth.acts import ActLog, Refusals, hear
 from services.auth.attempts import Sealing
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.endpoints import development_router, internal_router, keys_router, router
@@ -28,6 +30,7 @@ from services.auth.tokens import AccessTokens
 
 SERVICE = "auth"
 FORGET_SECONDS = 3600.0
+REFUSALS_SECONDS = 60.0
 
 
 def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
@@ -54,14 +57,22 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         refresh_expired=settings.refresh_expired,
     )
     sessions = Sessions(database, tokens, rules)
-    sign_in = GoogleSignIn(database, provider, tokens, sessions)
+    acts = ActLog(database, retention_days=settings.act_retention_days, inbox_retention_days=settings.inbox_retention_days)
+    refusals = Refusals(database)
+    sign_in = GoogleSignIn(database, provider, tokens, sessions, refusals)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        forgetting = every(FORGET_SECONDS, sessions.forget_old, what="forgetting old sessions")
-        connecting = [eventually(bus.start, what="connecting to the broker")] if owns_bus else []
-        async with background(relay.run(), forgetting, *connecting):
+        async with background(
+            relay.run(),
+            hear(bus, acts, start=owns_bus),
+            every(FORGET_SECONDS, sessions.forget_old, what="forgetting old sessions"),
+            every(FORGET_SECONDS, acts.forget_old, what="forgetting old acts"),
+            every(REFUSALS_SECONDS, refusals.flush, what="writing refused sign-ins"),
+        ):
             yield
+        with suppress(Unavailable):  # then they go with the process
+            await refusals.flush()
         if owns_bus:
             await bus.close()
         await provider.close()
@@ -94,6 +105,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         tokens,
         sessions,
         Sealing(settings.key_secret),
+        refusals,
         callback_url=settings.public_url.rstrip("/") + CALLBACK,
         return_urls=settings.return_urls,
     )

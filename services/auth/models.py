@@ -83,3 +83,27 @@ SIGNING_KEYS = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("retired_at", sa.DateTime(timezone=True)),  # signs nothing from then on
 )
+
+# The audit log. Rows are only added: triggers of the database refuse to change or empty it, whoever asks, and to delete what is
+# younger than 90 days. It refers to nothing, so that it outlives what it speaks of.
+ACTS = sa.Table(
+    "acts",
+    METADATA,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("service", sa.Text, nullable=False),  # where it happened; `yousync`: an operator's command
+    sa.Column("act", sa.Text, nullable=False),  # libs.common.acts.Act
+    sa.Column("user_id", sa.Integer),  # who did it
+    sa.Column("account_id", sa.Integer),  # whose account it was done to, where that is not who did it
+    sa.Column("thing", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("session_id", sa.Text),
+    sa.Column("network", sa.Text),
+    sa.Column("device", sa.Text),
+    sa.Column("request_id", sa.Text),
+    sa.Column("times", sa.Integer, nullable=False, server_default="1"),  # refusals of one minute are one row
+    sa.Index("acts_user_id", "user_id", "id", postgresql_where=sa.text("user_id IS NOT NULL")),
+    sa.Index("acts_account_id", "account_id", "id", postgresql_where=sa.text("account_id IS NOT NULL")),
+    sa.Index("acts_act", "act", "id"),
+    sa.Index("acts_at", "at"),
+)

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+from libs.common.acts import Act, Origin, Place
 from libs.common.contracts.auth import UserRegistered
 from libs.common.db import Database, Transaction, move_identity_past
 from libs.common.web.auth import Principal
 from services.auth import repository, session_repository
+from services.auth.acts import record
 from services.auth.errors import AccountConflict, SessionEnded
 from services.auth.models import MAX_ID, USERS
 from services.auth.repository import Account
-from services.auth.sessions import Place, Sessions
+from services.auth.sessions import Sessions
 from services.auth.tokens import AccessTokens, active
 
 DEVELOPMENT = "development"  # login_type of accounts that nobody proved to own
@@ -50,7 +52,7 @@ class Accounts:
         async with self._database.transaction() as tx:
             account = await repository.create(tx.connection, email=email, full_name=full_name, login_type=DEVELOPMENT)
             if account is not None:
-                publish_registered(tx, account)
+                await tell_of_new(tx, account, place)
             else:
                 account = await repository.account_of_email(tx.connection, email)
             account = active(account)
@@ -92,7 +94,7 @@ class Accounts:
                     )
                     if account is None:
                         raise AccountConflict(f"users[{index}]: the id {wanted.id} belongs to another address here")
-                    publish_registered(tx, account)
+                    await tell_of_new(tx, account, Place())
                     created += 1
                 elif any(getattr(there, column) != value for column, value in wanted.columns.items()):
                     await repository.change(tx.connection, there.id, **wanted.columns)
@@ -102,8 +104,9 @@ class Accounts:
         return ImportCounts(created, updated, len(accounts) - created - updated)
 
 
-def publish_registered(tx: Transaction, account: Account) -> None:
-    """Tell the others of a new account."""
+async def tell_of_new(tx: Transaction, account: Account, place: Place) -> None:
+    """Tell the others, and the log, of a new account."""
+    await record(tx, Act.ACCOUNT_CREATED, Origin(place, account.id))
     tx.publish(
         UserRegistered(user_id=account.id, email=account.email, full_name=account.full_name),
         subject=f"user:{account.id}",

@@ -33,9 +33,9 @@ async def rotate(refreshing: Refresh, sessions: SessionsDep, place: PlaceDep, re
 
 
 @router.post("/logout", summary="End of the session")
-async def logout(caller: Caller, sessions: SessionsDep) -> LoggedOut:
+async def logout(caller: Caller, sessions: SessionsDep, place: PlaceDep) -> LoggedOut:
     """The session of the bearer ends, and with it whatever could continue it."""
-    await sessions.log_out(caller)
+    await sessions.log_out(caller, place)
     return LoggedOut(user_id=caller.user_id)
 
 
@@ -50,9 +50,10 @@ async def list_sessions(caller: Caller, accounts: AccountsDep, sessions: Session
 
 
 @router.delete("/sessions", summary="Sign out everywhere", status_code=204, responses=ENDED)
-async def end_all_sessions(caller: Caller, accounts: AccountsDep, sessions: SessionsDep) -> None:
+async def end_all_sessions(caller: Caller, accounts: AccountsDep, sessions: SessionsDep, place: PlaceDep) -> None:
     """Ends all sessions of the caller, this one too."""
-    await sessions.end_all((await accounts.account(caller)).id)
+    await accounts.account(caller)
+    await sessions.end_all(caller, place)
 
 
 @router.delete(
@@ -62,7 +63,12 @@ async def end_all_sessions(caller: Caller, accounts: AccountsDep, sessions: Sess
     responses={**ENDED, **answers(SessionNotFound())},
 )
 async def end_session(
-    session_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], caller: Caller, accounts: AccountsDep, sessions: SessionsDep
+    session_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
+    caller: Caller,
+    accounts: AccountsDep,
+    sessions: SessionsDep,
+    place: PlaceDep,
 ) -> None:
     """Ends one session of the caller."""
-    await sessions.end((await accounts.account(caller)).id, session_id)
+    await accounts.account(caller)
+    await sessions.end(caller, session_id, place)

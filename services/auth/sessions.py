@@ -6,17 +6,18 @@ is used twice is in two hands, and nobody can tell whose are the owner's: the se
 """
 
 import hashlib
-import ipaddress
 import logging
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from libs.common.acts import Act, Origin, Place
 from libs.common.contracts.auth import SessionRevoked
 from libs.common.db import Database, Transaction
 from libs.common.errors import Unauthenticated
 from libs.common.web.auth import EXPIRED, Principal
 from services.auth import repository, session_repository
+from services.auth.acts import record
 from services.auth.errors import SessionEnded, SessionNotFound
 from services.auth.models import MAX_ID
 from services.auth.repository import Account
@@ -28,20 +29,6 @@ log = logging.getLogger(__name__)
 LOGOUT, ENDED, REPLAYED, LINKED = "logout", "ended", "replayed", "linked"
 # Days that sessions are kept after the last moment at which they could have been continued, for questions after a theft.
 KEPT_DAYS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a session is used from: what the browser calls itself, and the address without its last part."""
-
-    device: str | None
-    network: str | None
-
-    @classmethod
-    def of(cls, user_agent: str, address: str) -> "Place":
-        """Of what a request says; what is no text or no address is left out."""
-        device = "".join(filter(str.isprintable, user_agent))[:200].strip()
-        return cls(device or None, _coarse(address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +69,7 @@ class Sessions:
             idle=self._rules.idle,
             lifetime=self._rules.lifetime,
         )
+        await record(tx, Act.SIGNED_IN, Origin(place, account.id, session_id))
         return session_id
 
     async def begin_refreshable(self, tx: Transaction, account: Account, place: Place) -> tuple[str, str]:
@@ -104,9 +92,9 @@ class Sessions:
             spent_before = await session_repository.spend(tx.connection, caller.token_id, session.id)
             replayed = expired and spent_before is not None and spent_before > self._rules.grace
             if replayed:
-                await self._end(tx, account.id, REPLAYED, session.id)
+                await self._end_replayed(tx, account.id, session.id, place)
             else:
-                await self._use(tx, session.id, place)
+                await self._use(tx, session, place)
         if replayed:
             raise SessionEnded
         return await self._tokens.issue(account, session.id)
@@ -119,12 +107,13 @@ class Sessions:
             if taken is None:
                 raise SessionEnded
             if taken.used:
-                await self._end(tx, taken.user_id, REPLAYED, taken.session_id)
+                await self._end_replayed(tx, taken.user_id, taken.session_id, place)
             else:
                 account = active(await repository.account(tx.connection, taken.user_id))
-                if await session_repository.live(tx.connection, taken.session_id, account.id) is None:
+                session = await session_repository.live(tx.connection, taken.session_id, account.id)
+                if session is None:
                     raise SessionEnded
-                await self._use(tx, taken.session_id, place)
+                await self._use(tx, session, place)
                 replacement = await self._new_refresh_token(tx, taken.session_id)
         if replacement is None:
             raise SessionEnded
@@ -135,36 +124,47 @@ class Sessions:
         async with self._database.reading() as connection:
             return await session_repository.live_of(connection, user_id)
 
-    async def log_out(self, caller: Principal) -> None:
+    async def log_out(self, caller: Principal, place: Place) -> None:
         """End the caller's session; nothing happens when it has ended."""
         if 0 < caller.user_id <= MAX_ID:
             async with self._database.transaction() as tx:
-                await self._end(tx, caller.user_id, LOGOUT, caller.session_id)
+                if await self._end(tx, caller.user_id, LOGOUT, caller.session_id):
+                    await record(tx, Act.LOGGED_OUT, Origin(place, caller.user_id, caller.session_id))
 
-    async def end(self, user_id: int, session_id: str) -> None:
-        """End a session of this person; raises `SessionNotFound` when they have no such live one."""
+    async def end(self, caller: Principal, session_id: str, place: Place) -> None:
+        """End a session of the caller; raises `SessionNotFound` when they have no such live one."""
         async with self._database.transaction() as tx:
-            if not await self._end(tx, user_id, ENDED, session_id):
+            if not await self._end(tx, caller.user_id, ENDED, session_id):
                 raise SessionNotFound
+            origin = Origin(place, caller.user_id, caller.session_id)
+            await record(tx, Act.SESSION_ENDED, origin, thing=f"session:{session_id}")
 
-    async def end_all(self, user_id: int) -> None:
-        """End all sessions of this person."""
+    async def end_all(self, caller: Principal, place: Place) -> None:
+        """End all sessions of the caller."""
         async with self._database.transaction() as tx:
-            await self._end(tx, user_id, ENDED)
+            if await self._end(tx, caller.user_id, ENDED):
+                await record(tx, Act.SESSIONS_ENDED, Origin(place, caller.user_id, caller.session_id))
 
-    async def end_unproven(self, tx: Transaction, user_id: int) -> None:
-        """End what began before somebody proved to own the account: it may be of whoever waited for its owner to come."""
-        await self._end(tx, user_id, LINKED)
+    async def end_because(self, tx: Transaction, user_id: int, reason: str) -> None:
+        """End all sessions of this person for a `reason` of `session.revoked`; the act that it belongs to is the caller's."""
+        await self._end(tx, user_id, reason)
 
     async def forget_old(self) -> None:
         """Delete what was over `KEPT_DAYS` ago."""
         async with self._database.transaction() as tx:
             await session_repository.forget(tx.connection, days=KEPT_DAYS)
 
-    async def _use(self, tx: Transaction, session_id: str, place: Place) -> None:
+    async def _use(self, tx: Transaction, session: Session, place: Place) -> None:
+        if place != Place(session.device, session.network):
+            await record(tx, Act.SESSION_MOVED, Origin(place, session.user_id, session.id))
         await session_repository.use(
-            tx.connection, session_id, device=place.device, network=place.network, idle=self._rules.idle
+            tx.connection, session.id, device=place.device, network=place.network, idle=self._rules.idle
         )
+
+    async def _end_replayed(self, tx: Transaction, user_id: int, session_id: str, place: Place) -> None:
+        if await self._end(tx, user_id, REPLAYED, session_id):
+            log.warning("a token was used twice, its session ends", extra={"user_id": user_id, "session_id": session_id})
+            await record(tx, Act.REPLAY_NOTICED, Origin(place, user_id, session_id))
 
     async def _end(self, tx: Transaction, user_id: int, reason: str, session_id: str | None = None) -> bool:
         ended = await session_repository.end(tx.connection, user_id=user_id, reason=reason, session_id=session_id)
@@ -178,8 +178,6 @@ class Sessions:
                 ),
                 subject=f"session:{session.id}",
             )
-            if reason == REPLAYED:
-                log.warning("a token was used twice, its session ends", extra={"user_id": user_id, "session_id": session.id})
         return bool(ended)
 
     @staticmethod
@@ -192,12 +190,3 @@ class Sessions:
 def _hash(token: str) -> bytes:
     """SHA-256 is enough: nobody guesses 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
-
-
-def _coarse(address: str) -> str | None:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))

@@ -37,6 +37,8 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
     refresh_expired: bool = True
     # seconds after its first use in which it does so again: the web client asks once per call that failed, all at the same time
     refresh_grace_seconds: int = Field(10, ge=0, le=60)
+    # days that the audit log is kept: a year finds what is noticed late; the database deletes nothing younger than 90 days
+    act_retention_days: int = Field(365, ge=90, le=3660)
     # encrypts the private signing keys in the database: whoever gets a dump of it cannot sign tokens
     key_secret: StrongSecret = SecretStr("development only: encrypts the signing keys")
     # whether anybody may sign in as anybody, without proof

@@ -2,13 +2,15 @@
 
 from sqlalchemy.exc import IntegrityError
 
+from libs.common.acts import Act, Origin, Place
 from libs.common.db import Database, Transaction
 from services.auth import repository
+from services.auth.acts import Refusals, record
 from services.auth.errors import IdentityConflict
 from services.auth.provider import Identity, Provider
 from services.auth.repository import Account
-from services.auth.service import publish_registered
-from services.auth.sessions import Place, Sessions
+from services.auth.service import tell_of_new
+from services.auth.sessions import LINKED, Sessions
 from services.auth.tokens import AccessTokens, active
 
 GOOGLE = "google"  # login_type of accounts that the provider vouches for, as clients know it
@@ -17,7 +19,10 @@ GOOGLE = "google"  # login_type of accounts that the provider vouches for, as cl
 class GoogleSignIn:
     """Signs in whom the provider knows."""
 
-    def __init__(self, database: Database, provider: Provider, tokens: AccessTokens, sessions: Sessions) -> None:
+    def __init__(
+        self, database: Database, provider: Provider, tokens: AccessTokens, sessions: Sessions, refusals: Refusals
+    ) -> None:
+        self._refusals = refusals
         self._database = database
         self._provider = provider
         self._tokens = tokens
@@ -28,18 +33,19 @@ class GoogleSignIn:
 
         Raises `InvalidIdToken`, `IdentityConflict`, `Deactivated`, `ProviderUnreachable`, `SignInNotConfigured`.
         """
-        identity = await self._provider.identity(id_token)
-        async with self._database.transaction() as tx:
-            account = active(await self._account_of(tx, identity))
-            session_id = await self._sessions.begin(tx, account, place)
+        with self._refusals.noticed(place):
+            identity = await self._provider.identity(id_token)
+            async with self._database.transaction() as tx:
+                account = active(await self._account_of(tx, identity, place))
+                session_id = await self._sessions.begin(tx, account, place)
         return await self._tokens.issue(account, session_id)
 
-    async def account_of(self, identity: Identity) -> Account:
+    async def account_of(self, identity: Identity, place: Place) -> Account:
         """The account of `identity`, made at the first time; raises `IdentityConflict`, `Deactivated`."""
         async with self._database.transaction() as tx:
-            return active(await self._account_of(tx, identity))
+            return active(await self._account_of(tx, identity, place))
 
-    async def _account_of(self, tx: Transaction, identity: Identity) -> Account | None:
+    async def _account_of(self, tx: Transaction, identity: Identity, place: Place) -> Account | None:
         """The account of this subject, else the one with its address, which is linked from now on, else a new one."""
         shown = {"full_name": identity.full_name, "profile_picture": identity.profile_picture}
         # What the provider does not say stays as it is.
@@ -48,7 +54,7 @@ class GoogleSignIn:
         if account is None:
             account = await repository.create(tx.connection, email=identity.email, **columns)
             if account is not None:
-                publish_registered(tx, account)
+                await tell_of_new(tx, account, place)
                 return account
             # Somebody has the address, or the same person signed in twice at once. The row is locked: of two identities with
             # one address the first gets it.
@@ -58,7 +64,9 @@ class GoogleSignIn:
             if account is None or account.google_id not in (None, identity.subject):
                 raise IdentityConflict
             if account.google_id is None:
-                await self._sessions.end_unproven(tx, account.id)
+                # What began before may be of whoever waited for the owner to come.
+                await self._sessions.end_because(tx, account.id, LINKED)
+                await record(tx, Act.ACCOUNT_LINKED, Origin(place, account.id))
         if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
             return account
         try:

@@ -49,5 +49,5 @@ def active(account: Account | None) -> Account:
     if account is None:
         raise UnknownUser
     if not account.is_active:
-        raise Deactivated
+        raise Deactivated(account.id)
     return account

@@ -8,7 +8,7 @@ import yaml  # type: ignore[import-untyped]
 from libs.common.bus.base import PARTITIONS
 from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, WORK, Queue
 from libs.common.contracts.base import Event
-from yousync.contracts.schemas import FRAMES, Schema, events, queues_of, routing_keys, sender
+from yousync.contracts.schemas import FRAMES, Schema, events, queues_of, routing_keys, senders
 
 BINDING = {"bindingVersion": "0.3.0"}
 DESCRIPTION = f"""\
@@ -150,18 +150,22 @@ def _frames_channel() -> Schema:
 
 
 def _operations(declared: dict[str, type[Event]]) -> Schema:
-    sends = {f"{sender(event)}.sends.{name}": _operation("send", name, (name,)) for name, event in declared.items()}
+    sends = {
+        f"{sender}.sends.{name}": _operation("send", name, (name,))
+        for name, event in declared.items()
+        for sender in senders(event)
+    }
     receives = {
         f"{queue.service}.receives.{queue.name}": _operation(
             "receive", queue.name, tuple(name for name, event in declared.items() if queue in queues_of(event))
         )
         for queue in QUEUES
     }
-    senders = {who for _, senders, _ in FRAMES.values() for who in senders}
+    tellers = {who for _, tellers, _ in FRAMES.values() for who in tellers}
     readers = {who for _, _, readers in FRAMES.values() for who in readers}
     frames = {
         f"{who}.sends.frames": _operation("send", "frames", tuple(name for name in FRAMES if who in FRAMES[name][1]))
-        for who in senders
+        for who in tellers
     } | {
         f"{who}.receives.frames": _operation("receive", "frames", tuple(name for name in FRAMES if who in FRAMES[name][2]))
         for who in readers
@@ -186,7 +190,7 @@ def _message(event: type[Event]) -> Schema:
         "headers": {
             "type": "object",
             "allOf": [_ref("components/schemas/headers")],
-            "properties": {"ce-type": {"const": event.name}, "ce-source": {"examples": [sender(event)]}},
+            "properties": {"ce-type": {"const": event.name}, "ce-source": {"examples": list(senders(event))}},
         },
         "payload": _payload(event.name),
         "bindings": {"amqp": {"messageType": event.name, **BINDING}},

@@ -14,6 +14,7 @@ from pydantic_core.core_schema import ModelSchema
 
 import libs.common.contracts
 from libs.common.bus.topology import QUEUES, WORK, Queue, matches
+from libs.common.contracts.acts import ActPerformed
 from libs.common.contracts.audio import AnalysisReport, AnalysisRequested
 from libs.common.contracts.base import Event, declared_events
 from libs.common.contracts.notifier import Frame, Stored
@@ -36,9 +37,14 @@ def events() -> dict[str, type[Event]]:
     return {name: event for name, event in sorted(declared_events().items()) if event.__module__.startswith(ours)}
 
 
-def sender(event: type[Event]) -> str:
-    """The service that sends it: whose module declares it, except reports, which `audio` declares for analysis servers."""
-    return "analysis" if issubclass(event, AnalysisReport) else event.__module__.rpartition(".")[2]
+def senders(event: type[Event]) -> tuple[str, ...]:
+    """The services that send it: whose module declares it.
+
+    Except reports, which `audio` declares for analysis servers, and what the audit log hears of all who let administrators act.
+    """
+    if event is ActPerformed:
+        return ("audio", "catalog")
+    return ("analysis" if issubclass(event, AnalysisReport) else event.__module__.rpartition(".")[2],)
 
 
 def routing_keys(event: type[Event]) -> tuple[str, ...]:
@@ -57,7 +63,7 @@ def queues_of(event: type[Event]) -> tuple[Queue, ...]:
 def schemas() -> dict[str, Schema]:
     """The schema of every message, by name."""
     of_events = {
-        name: schema_of(name, event, (sender(event),), tuple(sorted({queue.service for queue in queues_of(event)})))
+        name: schema_of(name, event, senders(event), tuple(sorted({queue.service for queue in queues_of(event)})))
         for name, event in events().items()
     }
     return of_events | {name: schema_of(name, *of_frame) for name, of_frame in FRAMES.items()}

@@ -62,6 +62,7 @@ AUDIO = Queue(
 AUDIO_REPORTS = Queue("audio.reports", "audio", ("analysis.report.*",), quorum=False)
 # Beside the events, for one message of it takes seconds.
 AUDIO_MIXING = Queue("audio.mixing", "audio", ("dubbing.requested",))
+AUTH = Queue("auth.events", "auth", ("act.performed",))
 NOTIFIER = Queue(
     "notifier.events",
     "notifier",
@@ -84,7 +85,7 @@ WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
 # Not among those: no analysis server may ever be given a film.
 PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",))
 
-QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, NOTIFIER, *WORK.values(), PREPROCESS)
+QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, AUTH, NOTIFIER, *WORK.values(), PREPROCESS)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

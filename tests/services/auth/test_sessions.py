@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from joserfc import jwt
 
+from libs.common.acts import Place
 from libs.common.contracts.auth import SessionRevoked
 from libs.common.web.auth import jwt_header
 from services.auth.models import REFRESH_TOKENS, SESSIONS, SPENT_TOKENS, USERS
-from services.auth.sessions import Place
 from tests.services.auth.conftest import Serve, SignIn
 from tests.services.auth.openid import CLIENT_ID, OpenIdProvider
 from tests.services.auth.test_browser_sign_in import TOKEN, VERIFIER, fragment, settings, to_callback
