@@ -69,12 +69,24 @@ class Settings(BaseSettings):
             missing = [name for name in dict.fromkeys(required) if name not in self.model_fields_set]
             if missing:
                 raise ValueError(
-                    "ENVIRONMENT=production needs these set explicitly: " + ", ".join(self._outside_name(m) for m in missing)
+                    "ENVIRONMENT=production needs these set explicitly: " + ", ".join(self.outside_name(m) for m in missing)
                 )
         return self
 
     @classmethod
-    def _outside_name(cls, field: str) -> str:
+    def faults(cls, error: ValidationError) -> list[tuple[str, str]]:
+        """What is wrong, variable by variable; the variable is empty where it is not one alone."""
+        return [
+            (
+                ": ".join(cls.outside_name(str(each)) if each in cls.model_fields else str(each) for each in fault["loc"]),
+                fault["msg"].removeprefix("Value error, "),
+            )
+            for fault in error.errors()
+        ]
+
+    @classmethod
+    def outside_name(cls, field: str) -> str:
+        """The variable that sets `field`."""
         alias = cls.model_fields[field].validation_alias
         prefix: Any = cls.model_config.get("env_prefix", "")
         return alias if isinstance(alias, str) else f"{prefix}{field}".upper()
@@ -85,10 +97,7 @@ def load(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            names = [kind._outside_name(str(n)) if n in kind.model_fields else str(n) for n in fault["loc"]]
-            faults.append(": ".join([*names, fault["msg"].removeprefix("Value error, ")]))
+        faults = [": ".join(filter(None, fault)) for fault in kind.faults(error)]
         raise SystemExit("\n".join([f"cannot start with these settings ({kind.__name__}):", *faults])) from None
 
 
@@ -98,6 +107,9 @@ class BusSettings(Settings):
     required_in_production: ClassVar[tuple[str, ...]] = ("broker_url",)
 
     broker_url: SecretStr = Field(SecretStr("amqp://127.0.0.1:5672/"), validation_alias="BROKER_URL")
+    # declare: this service makes the topology when it connects, so its user may do anything; applied: `yousync topology apply`
+    # has made it, and each service has a user with least rights
+    broker_topology: Literal["declare", "applied"] = Field("declare", validation_alias="BROKER_TOPOLOGY")
     # seconds before the 2nd, 3rd.. attempt at a message that failed
     retry_ladder: tuple[float, ...] = Field((10.0, 60.0, 600.0, 3600.0), validation_alias="RETRY_LADDER")
 
