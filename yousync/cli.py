@@ -12,6 +12,7 @@ import uvloop
 from yousync.catalog.commands import app as catalog
 from yousync.client import Client
 from yousync.dlq.commands import app as dlq
+from yousync.doctor.commands import doctor
 from yousync.keys import app as keys
 from yousync.local.process import LocalServerError
 from yousync.terminal import complain, console, options, run
@@ -24,6 +25,7 @@ app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
 app.add_typer(keys, name="keys")
 app.add_typer(topology, name="topology")
+app.command()(doctor)
 
 Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]
 

@@ -75,9 +75,14 @@ def service_environment(service: str, options: Options, backing: Backing, addres
 
 
 @contextmanager
-def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Within this block the process' environment has `values`; what the user set for a service by hand wins over neither."""
+def variables(values: Mapping[str, str], *, only: bool = False) -> Iterator[None]:
+    """Within this block the process' environment has `values`, and nothing else if `only`.
+
+    What the user set for a service by hand wins over neither.
+    """
     before = dict(os.environ)
+    if only:
+        os.environ.clear()
     os.environ.update(values)
     try:
         yield

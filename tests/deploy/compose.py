@@ -1,20 +1,16 @@
 """docker-compose.yml as an engine reads it: merged, with its variables in place."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # comes with moto; its stubs are a package of their own
+import yaml
 
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/__main__.py"))
 WITH_DATABASE = sorted(path.parents[1].name for path in ROOT.glob("services/*/migrations/env.py"))
-
-# ${NAME}, ${NAME:-default}, ${NAME:?message}
-VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\}")
 
 
 def read_yaml(name: str) -> dict[str, Any]:
@@ -36,20 +32,6 @@ def is_built(container: Mapping[str, Any]) -> bool:
 def is_job(container: Mapping[str, Any]) -> bool:
     """Whether it is meant to end."""
     return bool(container["restart"] == "no")
-
-
-def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """`text` with its variables; a required one that is missing or empty is a KeyError."""
-
-    def value(match: re.Match[str]) -> str:
-        given = variables.get(match["name"], "")
-        if given or match["kind"] is None:
-            return given
-        if match["kind"] == "?":
-            raise KeyError(match["name"])
-        return match["text"]
-
-    return VARIABLE.sub(value, text)
 
 
 def make_env(folder: Path) -> subprocess.CompletedProcess[str]:

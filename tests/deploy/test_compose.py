@@ -14,15 +14,14 @@ from tests.deploy.compose import (
     DOCKERFILE,
     ROOT,
     SERVICES,
-    VARIABLE,
     WITH_DATABASE,
     env_file,
-    interpolated,
     is_built,
     is_job,
     make_env,
     read_yaml,
 )
+from yousync.doctor.deployment import VARIABLE, interpolated
 
 EXAMPLE = env_file(ROOT / ".env.example")
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY")

@@ -4,7 +4,8 @@ import pytest
 
 from services.analysis.settings import AnalysisSettings
 from services.audio.settings import AudioSettings
-from tests.deploy.compose import CONTAINERS, VARIABLE, interpolated, read_yaml
+from tests.deploy.compose import CONTAINERS, read_yaml
+from yousync.doctor.deployment import VARIABLE, interpolated
 
 OVERRIDE = read_yaml("deploy/preprocessor.yml")
 GIVEN = {

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from libs.common.bus.base import PARTITIONS
 from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, WORK, Queue
@@ -96,7 +96,7 @@ def as_yaml(described: Schema) -> str:
     return str(yaml.dump(described, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from jsonschema import Draft7Validator, FormatChecker  # type: ignore[import-untyped]
 
 from libs.common.bus.base import DeadLetter, Message
