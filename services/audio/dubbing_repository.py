@@ -171,6 +171,13 @@ async def erase(connection: AsyncConnection, user_id: int, token_id: int, *, kee
     return list(rows.scalars())
 
 
+async def erase_of(connection: AsyncConnection, user_id: int, most: int) -> list[str]:
+    """Delete dubbings of the user, `most` at most, as `erase` does when nothing is kept; keys of their objects."""
+    some = sa.select(DUBBINGS.c.id).where(DUBBINGS.c.user_id == user_id).limit(most)
+    rows = await connection.execute(sa.delete(DUBBINGS).where(DUBBINGS.c.id.in_(some)).returning(DUBBINGS.c.object_key))
+    return list(rows.scalars())
+
+
 def _one(rows: sa.CursorResult[Any]) -> Dubbing | None:
     row = rows.mappings().first()
     if row is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import uuid4
 
+from libs.common import deleted_users
 from libs.common.contracts.audio import DubbingRequested
 from libs.common.db import Database
 from libs.common.storage.base import Storage
@@ -78,7 +79,8 @@ class DubbingService:
     async def synthesize(self, user_id: int, token_id: int) -> Ready:
         """Mix the learner's latest takes of the scene, unless that was done before, and wait until it can be heard.
 
-        Raises TokenNotFound, NoTakes, SceneNotMixable, TakeUnusable, TooManyDubbings, DubbingFailed, DubbingNotReady.
+        Raises TokenNotFound, NoTakes, SceneNotMixable, TakeUnusable, TooManyDubbings, DubbingFailed, DubbingNotReady,
+        DeletedUser.
         """
         dubbing = await self._request(user_id, token_id, await self._plan(user_id, token_id))
         if dubbing.state is DubbingState.REQUESTED:
@@ -123,6 +125,7 @@ class DubbingService:
         in_it = plan.background is not None
         new = Dubbing(new_id, user_id, token_id, plan, key, DubbingState.REQUESTED, in_it, None, None, now)
         async with self._database.transaction() as tx:
+            await deleted_users.hold(tx.connection, user_id)
             await dubbing_repository.lock_learner(tx.connection, user_id)
             dubbing = await dubbing_repository.lock_same(tx.connection, user_id, token_id, plan)
             if dubbing is not None and not self._needs_work(dubbing):

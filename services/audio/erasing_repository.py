@@ -39,6 +39,13 @@ async def lock_takes(connection: AsyncConnection, user_id: int, token_id: int) -
     return [LockedTake(row.id, row.object_key) for row in rows]
 
 
+async def lock_takes_of(connection: AsyncConnection, user_id: int, most: int) -> list[LockedTake]:
+    """Recordings of the user, `most` at most; those that others lock are waited for."""
+    of_user = sa.select(TAKES.c.id, TAKES.c.object_key).where(TAKES.c.user_id == user_id)
+    rows = await connection.execute(of_user.order_by(TAKES.c.id).limit(most).with_for_update())
+    return [LockedTake(row.id, row.object_key) for row in rows]
+
+
 async def lock_anonymous(connection: AsyncConnection, ended_before: datetime, most: int) -> list[LockedTake]:
     """Recordings of nobody all of whose jobs had ended by then, the oldest first, `most` at most; none that others lock.
 

@@ -10,6 +10,7 @@ from libs.common.contracts.audio import (
     AudioUploaded,
     FilmRequested,
 )
+from libs.common.contracts.auth import UserDeleted
 from libs.common.contracts.catalog import (
     ScriptCreated,
     ScriptDeleted,
@@ -19,13 +20,14 @@ from libs.common.contracts.catalog import (
     TokenUpdated,
 )
 from libs.common.telemetry import log_context
+from services.audio.departures import Departures
 from services.audio.jobs import Completed, Failed, Progressed, Report, Started
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
 from services.audio.tokens import TokenService
 
 
-def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService) -> Router:
+def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService, departures: Departures) -> Router:
     """Everything that the queue `audio.events` brings."""
 
     async def begun(event: AudioUploaded | FilmRequested, message: Message) -> None:
@@ -73,4 +75,5 @@ def event_router(jobs: JobService, scripts: ScriptService, tokens: TokenService)
     router.on(TokenCreated, token_changed)
     router.on(TokenUpdated, token_changed)
     router.on(TokenDeleted, token_deleted)
+    router.on(UserDeleted, departures.heard)
     return router

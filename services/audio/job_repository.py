@@ -346,6 +346,12 @@ async def aged_jobs(connection: AsyncConnection, since: datetime, most: int) -> 
     return [_job(row) for row in (await connection.execute(_AGED, {"since": since, "most": most})).mappings()]
 
 
+async def open_jobs_of(connection: AsyncConnection, user_id: int, most: int) -> list[Job]:
+    """Jobs of the user that have not ended, `most` at most."""
+    of_user = sa.select(JOBS).where(_OPEN, JOBS.c.user_id == user_id).limit(most)
+    return [_job(row) for row in (await connection.execute(of_user)).mappings()]
+
+
 async def ahead_of(connection: AsyncConnection, job: Job) -> Ahead:
     """What a queued or dispatched job has to wait for. Of films nobody knows how long they take: too few are prepared."""
     order = list(Priority)

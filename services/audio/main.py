@@ -33,6 +33,7 @@ from services.audio.anonymous import AnonymousEraser
 from services.audio.batches import BatchService
 from services.audio.catalog import CatalogClient
 from services.audio.changes import LastSeen
+from services.audio.departures import Departures
 from services.audio.dispatch import Dispatcher
 from services.audio.dubbing_parts import DubbingParts
 from services.audio.endpoints import internal_router, router
@@ -98,6 +99,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     object_eraser = ObjectEraser(database, storage, sweep_seconds=settings.sweep_seconds)
     anonymous = AnonymousEraser(database, object_eraser, kept=timedelta(hours=settings.anonymous_retention_hours))
 
+    departures = Departures(database, sweeper, object_eraser, sweep_seconds=settings.sweep_seconds)
+
     dubbings = DubbingParts(settings, database, bus, storage, tokens, object_eraser)
 
     batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
@@ -107,11 +110,12 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with background(
             eventually(storage.start, what="connecting to the object store"),
-            worker.hear_events(bus, jobs, scripts, tokens, start=owns_bus),
+            worker.hear_events(bus, jobs, scripts, tokens, departures, start=owns_bus),
             relay.run(),
             dispatcher.run(),
             worker.sweep(bus, sweeper, settings),
             object_eraser.run(),
+            departures.run(),
             dubbings.run(),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),

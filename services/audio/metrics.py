@@ -21,6 +21,7 @@ UPLOAD_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 OBJECTS_LEFT = Gauge("yousync_audio_objects_to_erase", "Objects of erased recordings that are still to be deleted", ["service"])
+ACCOUNTS_LEFT = Gauge("yousync_audio_accounts_to_erase", "Deleted accounts of which something may be left", ["service"])
 DUBBINGS = Counter(
     "yousync_audio_dubbings_total", "Dubbings that were mixed, or could not be, and why", ["service", "state", "reason"]
 )

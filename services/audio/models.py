@@ -120,6 +120,8 @@ OPEN_JOBS = sa.Index("jobs_open", JOBS.c.state, JOBS.c.deadline, postgresql_wher
 _QUEUED = JOBS.c.state == "queued"
 # Whose turn it is, per priority.
 WAITING_JOBS = sa.Index("jobs_waiting", JOBS.c.priority, JOBS.c.turn, JOBS.c.created_at, postgresql_where=_QUEUED)
+# What an administrator asked for whose account goes.
+FILM_JOBS_BY_OWNER = sa.Index("jobs_of_films_by_owner", JOBS.c.owner_key, postgresql_where=JOBS.c.film_id.is_not(None))
 # The last turn that somebody has already.
 OWNERS_JOBS = sa.Index("jobs_of_owner", JOBS.c.owner_key, JOBS.c.priority, JOBS.c.turn, postgresql_where=_QUEUED)
 # Who has waited longest.
@@ -210,3 +212,11 @@ DUBBINGS = sa.Table(
 )
 DUBBINGS_OF_PLAN = sa.Index("dubbings_of_plan", DUBBINGS.c.user_id, DUBBINGS.c.token_id, DUBBINGS.c.fingerprint, unique=True)
 OPEN_DUBBINGS = sa.Index("dubbings_open", DUBBINGS.c.user_id, postgresql_where=DUBBINGS.c.state == "requested")
+
+# Deleted accounts of which something may be left here; a row goes when nothing is. Who is in `deleted_users` stays there.
+DEPARTURES = sa.Table(
+    "departures",
+    METADATA,
+    sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
+)

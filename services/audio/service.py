@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from libs.common import deleted_users
 from libs.common.bus.base import Bus, Message
 from libs.common.contracts.audio import AudioUploaded, FilmRequested, JobKind, Priority
 from libs.common.contracts.notifier import job_channel
@@ -183,7 +184,7 @@ class JobService:
         """Begin a new job for the recording, or the film, of one that ended without a result; and whether it is new.
 
         Asked again, the job that was begun the first time; of a film that is being prepared, that job. Raises JobNotFound as
-        `visible` does, NotToBeDoneOver, RecordingGone, StorageUnavailable, DatabaseUnavailable.
+        `visible` does, NotToBeDoneOver, RecordingGone, DeletedUser, StorageUnavailable, DatabaseUnavailable.
         """
         job = await self.visible(job_id, viewer)
         if job.state not in (State.FAILED, State.CANCELLED):
@@ -207,6 +208,8 @@ class JobService:
                 retry_of=job.id,
             )
             async with self._database.transaction() as tx:
+                if again.user_id is not None:
+                    await deleted_users.hold(tx.connection, again.user_id)
                 if begun := await job_repository.add_retry(tx.connection, again):
                     tx.publish(first_fact(again), subject=job_channel(again.id))
             if begun:

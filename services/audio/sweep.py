@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from libs.common.bus.base import Bus
@@ -11,7 +11,7 @@ from libs.common.db import Database, Transaction
 from services.audio import job_repository
 from services.audio.changes import Change, Clock, change_of, count, utc_now
 from services.audio.dispatch import Dispatcher
-from services.audio.jobs import Age, Job, JobEvent, Rules, Tick
+from services.audio.jobs import Age, Cancel, Job, JobEvent, Rules, Tick
 from services.audio.metrics import AGED, OVERDUE, SERVICE
 from services.audio.telling import stop_server
 
@@ -38,6 +38,17 @@ class Sweeper:
             pass
         self._dispatcher.wake()
 
+    async def cancel_open(self, user_id: int) -> int:
+        """Cancel the open jobs of somebody who is gone, `BATCH` at most; how many there were. Raises DatabaseUnavailable."""
+        async with self._database.transaction() as tx:
+            await job_repository.lock_queue(tx.connection)
+            jobs = await job_repository.open_jobs_of(tx.connection, user_id, BATCH)
+            changes = await self._save(tx, [(job, Cancel()) for job in jobs], self._clock())
+        await self._follow_up(changes)
+        if changes:
+            self._dispatcher.wake()
+        return len(jobs)
+
     async def _move_on_overdue(self) -> int:
         async with self._database.transaction() as tx:
             await job_repository.lock_queue(tx.connection)
@@ -47,9 +58,7 @@ class Sweeper:
         if changes:
             OVERDUE.labels(SERVICE).inc(len(changes))
             log.warning("time ran out for some jobs and they were moved on", extra={"jobs": len(changes)})
-        for change in changes:
-            count(change)
-        await asyncio.gather(*(stop_server(self._bus, change.given_up) for change in changes if change.given_up))
+        await self._follow_up(changes)
         return len(changes)
 
     async def _age_waiting(self) -> int:
@@ -69,6 +78,11 @@ class Sweeper:
             changes = await self._save(tx, events, now)
         AGED.labels(SERVICE).inc(len(changes))
         return len(changes)
+
+    async def _follow_up(self, changes: Collection[Change]) -> None:
+        for change in changes:
+            count(change)
+        await asyncio.gather(*(stop_server(self._bus, change.given_up) for change in changes if change.given_up))
 
     async def _save(self, tx: Transaction, events: Iterable[tuple[Job, JobEvent]], now: datetime) -> list[Change]:
         """The changes that the events make, written with their facts; without those that somebody else forestalled."""

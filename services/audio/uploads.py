@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
+from libs.common import deleted_users
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.telemetry import current
-from services.audio import repository
+from services.audio import erasing_repository, repository
 from services.audio.errors import EmptyUpload, IdempotencyKeyReused, InvalidIdempotencyKey, UnsupportedAudio
 from services.audio.facts import audio_uploaded
 from services.audio.jobs import Job, Lifetimes, new_job
@@ -111,7 +112,7 @@ class UploadService:
 
         With an idempotency `key` that the same user sent for the same target before, the first job's id. When anything
         fails, what `recording` raises included, nothing is left behind. Raises EmptyUpload, UnsupportedAudio,
-        InvalidIdempotencyKey, IdempotencyKeyReused.
+        InvalidIdempotencyKey, IdempotencyKeyReused, DeletedUser.
         """
         if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
             raise InvalidIdempotencyKey
@@ -153,12 +154,17 @@ class UploadService:
     async def begin(
         self, recordings: Sequence[tuple[StoredRecording, Target]], uploader: Uploader, key: str | None = None
     ) -> list[str]:
-        """Begin the jobs of stored recordings, of all or none, then these are discarded; the jobs' ids in their order."""
+        """Begin the jobs of stored recordings, of all or none, then these are discarded; the jobs' ids in their order.
+
+        Raises DeletedUser.
+        """
         takes = [self._take(stored, target, uploader) for stored, target in recordings]
         jobs = [self._job(take, target, uploader) for take, (_, target) in zip(takes, recordings, strict=True)]
         at_commit = False
         try:
             async with self._database.transaction() as tx:
+                if uploader.user_id is not None:
+                    await deleted_users.hold(tx.connection, uploader.user_id)
                 earlier = None if key is None else await self._earlier(tx, takes[0], jobs[0], key)
                 if earlier is None:
                     for take, job in zip(takes, jobs, strict=True):
@@ -180,12 +186,17 @@ class UploadService:
         return [job.id for job in jobs]
 
     async def discard(self, recordings: Iterable[StoredRecording]) -> None:
-        """Remove recordings that become no takes, also when nobody waits for that any more."""
+        """Remove recordings that become no takes, also when nobody waits for that any more; later, if the store is down."""
+        left: list[str] = []
         for stored in recordings:
             try:
                 await asyncio.shield(self._storage.delete(stored.object_key))
             except StorageUnavailable:
-                log.error("a recording without a job is left in the object store", extra={"object_key": stored.object_key})
+                log.warning("a recording without a job could not be deleted yet", extra={"object_key": stored.object_key})
+                left.append(stored.object_key)
+        if left:
+            async with self._database.transaction() as tx:
+                await erasing_repository.note_objects(tx.connection, left, self._clock())
 
     async def _earlier(self, tx: Transaction, take: Take, job: Job, key: str) -> str | None:
         """The id of the job that an upload with this key began before; None when this one is the first."""

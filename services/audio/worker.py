@@ -11,6 +11,7 @@ from libs.common.bus.topology import AUDIO, AUDIO_REPORTS
 from libs.common.db import Database
 from services.audio import repository
 from services.audio.anonymous import AnonymousEraser
+from services.audio.departures import Departures
 from services.audio.handlers import event_router
 from services.audio.scripts import ScriptService
 from services.audio.service import JobService
@@ -23,11 +24,13 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 3600.0
 
 
-async def hear_events(bus: Bus, jobs: JobService, scripts: ScriptService, tokens: TokenService, *, start: bool) -> None:
+async def hear_events(
+    bus: Bus, jobs: JobService, scripts: ScriptService, tokens: TokenService, departures: Departures, *, start: bool
+) -> None:
     """Handle events and reports until cancelled, then finish the running handlers. `start` the bus first, if asked to."""
     if start:
         await bus.start()
-    router = event_router(jobs, scripts, tokens)
+    router = event_router(jobs, scripts, tokens, departures)
     subscriptions = [await bus.consume(queue, router) for queue in (AUDIO, AUDIO_REPORTS)]
     try:
         await asyncio.Event().wait()

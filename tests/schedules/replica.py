@@ -11,7 +11,9 @@ from libs.common.db import Database
 from libs.common.storage.base import StoredObject
 from libs.common.storage.disk import DiskStorage
 from services.audio.changes import LastSeen
+from services.audio.departures import Departures
 from services.audio.dispatch import Dispatcher
+from services.audio.erasing import ObjectEraser
 from services.audio.handlers import event_router
 from services.audio.jobs import Lifetimes, Rules
 from services.audio.orders import Orders
@@ -83,7 +85,8 @@ class Replica:
         )
         self.sweeper = Sweeper(audio, bus, self.dispatcher, RULES, clock=clock)
         self.uploads = UploadService(audio, storage, Patience(LIFETIMES, key=timedelta(hours=24)), clock=clock)
-        self.reports = event_router(self.jobs, scripts, tokens)
+        departures = Departures(audio, self.sweeper, ObjectEraser(audio, storage, sweep_seconds=NEVER), sweep_seconds=NEVER)
+        self.reports = event_router(self.jobs, scripts, tokens, departures)
         self._handles = {
             AUDIO: self.reports,
             AUDIO_REPORTS: self.reports,

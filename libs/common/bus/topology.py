@@ -56,6 +56,7 @@ AUDIO = Queue(
         "token.created",
         "token.updated",
         "token.deleted",
+        "user.deleted",
     ),
 )
 # A learner waits for what a report says, and a report that is lost is not missed: its lease runs out and the job is done again.

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.common.bus.memory import MemoryBus
-from libs.common.bus.topology import NOTIFIER, WORK
+from libs.common.bus.topology import NOTIFIER, QUEUES, WORK
+from libs.common.deleted_users import DELETED_USERS
 from libs.common.inbox import INBOX
 from libs.common.migrations import upgrade
 from libs.common.outbox.table import OUTBOX
@@ -39,7 +40,7 @@ async def database_url(migrated_database: str) -> str:
     """Empty tables: one database for all tests, because emptying is faster than making."""
     engine = create_async_engine(migrated_database)
     async with engine.begin() as connection:
-        for table in (*reversed(METADATA.sorted_tables), OUTBOX, INBOX):
+        for table in (*reversed(METADATA.sorted_tables), DELETED_USERS, OUTBOX, INBOX):
             if table.name not in KEPT:
                 await connection.execute(table.delete())
         await connection.execute(text("UPDATE turns SET turn = 0"))
@@ -88,6 +89,9 @@ def open_house(database_url: str, tmp_path: Path) -> Open:
             await bus.consume(NOTIFIER, house.facts)
             for queue in WORK.values():
                 await bus.consume(queue, house.work)
+            for queue in QUEUES:  # what several services hear is handled when all of them have
+                if queue.service in ("auth", "catalog"):
+                    await bus.consume(queue, house.elsewhere)
             await house.ready()
             if knows_line:
                 await house.tell(script())

@@ -171,6 +171,7 @@ class House:
         self.folder = folder
         self.facts = Ear()  # what the notifier hears
         self.work = Ear()  # what analysis servers are given
+        self.elsewhere = Ear()  # what the other services hear
 
     @property
     def jobs(self) -> JobService:
