@@ -11,6 +11,7 @@ from libs.common.web.auth import EXPIRED, USER_SCHEME, Principal, TokenVerifier,
 from libs.common.web.origin import place_of
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.keys import SigningKeys
+from services.auth.revoked import Revoked
 from services.auth.service import Accounts
 from services.auth.sessions import Sessions
 from services.auth.signing_in import GoogleSignIn
@@ -41,6 +42,11 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
+def _revoked(request: Request) -> Revoked:
+    revoked: Revoked = request.app.state.revoked
+    return revoked
+
+
 class Refreshing:
     """Who asks for the next token: whose access token has expired, too, within the time that a session may be idle."""
 
@@ -63,6 +69,7 @@ class Refreshing:
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
 GoogleSignInDep = Annotated[GoogleSignIn, Depends(_google_sign_in)]
 BrowserSignInDep = Annotated[BrowserSignIn, Depends(_browser_sign_in)]
+RevokedDep = Annotated[Revoked, Depends(_revoked)]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 PlaceDep = Annotated[Place, Depends(place_of)]
 RefreshingDep = Annotated[Refreshing, Depends()]

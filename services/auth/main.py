@@ -21,6 +21,8 @@ from services.auth.google_endpoints import CALLBACK
 from services.auth.google_endpoints import router as google_router
 from services.auth.keys import SigningKeys
 from services.auth.provider import Provider
+from services.auth.revoked import Revoked
+from services.auth.revoked_endpoints import router as revoked_router
 from services.auth.service import Accounts
 from services.auth.session_endpoints import router as session_router
 from services.auth.sessions import SessionRules, Sessions
@@ -57,6 +59,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         refresh_expired=settings.refresh_expired,
     )
     sessions = Sessions(database, tokens, rules)
+    revoked = Revoked(database)
     acts = ActLog(database, retention_days=settings.act_retention_days, inbox_retention_days=settings.inbox_retention_days)
     refusals = Refusals(database)
     sign_in = GoogleSignIn(database, provider, tokens, sessions, refusals)
@@ -67,6 +70,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
             relay.run(),
             hear(bus, acts, start=owns_bus),
             every(FORGET_SECONDS, sessions.forget_old, what="forgetting old sessions"),
+            every(FORGET_SECONDS, revoked.forget_old, what="forgetting sessions that ended"),
             every(FORGET_SECONDS, acts.forget_old, what="forgetting old acts"),
             every(REFUSALS_SECONDS, refusals.flush, what="writing refused sign-ins"),
         ):
@@ -88,6 +92,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
             google_router,
             keys_router,
             internal_router,
+            revoked_router,
             *([development_router] if settings.development_login else []),
         ],
         lifespan=lifespan,
@@ -97,6 +102,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     app.state.keys = keys
     app.state.accounts = Accounts(database, tokens, sessions)
     app.state.sessions = sessions
+    app.state.revoked = revoked
     app.state.google_sign_in = sign_in
     app.state.browser_sign_in = BrowserSignIn(
         database,

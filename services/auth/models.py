@@ -74,6 +74,16 @@ SPENT_TOKENS = sa.Table(
     sa.Index("spent_tokens_session_id", "session_id"),
 )
 
+# What `session.revoked` said, for whoever did not hear it, as long as tokens of the session are valid. It refers to nothing and
+# nobody: it outlives a session that is deleted with its account.
+REVOKED_SESSIONS = sa.Table(
+    "revoked_sessions",
+    METADATA,
+    sa.Column("session_id", sa.Text, primary_key=True),
+    sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("tokens_until", sa.DateTime(timezone=True), nullable=False),
+)
+
 SIGNING_KEYS = sa.Table(
     "signing_keys",
     METADATA,

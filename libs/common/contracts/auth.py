@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import BaseModel, ConfigDict
+
 from libs.common.contracts.base import Event
 
 
@@ -14,12 +16,15 @@ class UserRegistered(Event, name="user.registered", must_route=False):
 
 
 class SessionRevoked(Event, name="session.revoked", must_route=False):
-    """A session ended before its time: no access token whose `sid` it is counts any more. Nobody has to act on it yet."""
+    """A session ended before its time: no access token whose `sid` it is counts any more.
+
+    Every gateway that runs hears it; where none does, there is nobody who would let such a token in.
+    """
 
     session_id: str
     user_id: int
-    # logout, ended (by its owner), replayed (a token was used twice), linked (the account has a proven owner now), deleted
-    # (with the account)
+    # logout, ended (by its owner), replayed (a token was used twice), linked (the account has a proven owner now), deactivated
+    # (the account), demoted (its owner is no administrator any more), deleted (with the account)
     reason: str
     tokens_until: datetime  # UTC; no token of it is valid after this, so whoever remembers the session may forget it then
 
@@ -33,3 +38,21 @@ class UserDeleted(Event, name="user.deleted"):
 
     user_id: int
     deleted_at: datetime  # UTC
+
+
+class RevokedSession(BaseModel):
+    """A session that ended before its time, as `session.revoked` said it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    session_id: str
+    tokens_until: datetime  # UTC
+
+
+class RevokedSessions(BaseModel):
+    """What `auth` answers to whoever may have missed some of those events: those of which tokens may still be valid."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sessions: tuple[RevokedSession, ...]
+    more_after: str | None = None  # the session id behind which the next page begins; None when there is no more
