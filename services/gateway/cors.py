@@ -11,7 +11,16 @@ from libs.common.web import problems
 log = logging.getLogger(__name__)
 
 # What a page's own code may read of an answer beside the few that the standard allows: versions, pages, when to try again.
-EXPOSED = ("ETag", "Link", "X-Total-Count", "Retry-After", "X-Request-ID")
+EXPOSED = (
+    "ETag",
+    "Link",
+    "X-Total-Count",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-Request-ID",
+)
 
 
 class Cors(CORSMiddleware):

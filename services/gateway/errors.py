@@ -3,10 +3,12 @@
 YouSyncError
 ├── BodyTooLarge      the request's body is over the limit of its route
 ├── ServiceDown       the service behind the route does not take connections, or broke off
+├── TooManyRequests   an address or a user is over a limit
 └── TooManyStreams    this process holds as many event streams as it may
 """
 
 from libs.common.errors import Kind, Unavailable, YouSyncError
+from libs.common.web.language import Language
 
 
 class BodyTooLarge(YouSyncError):
@@ -26,6 +28,20 @@ class ServiceDown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the service is not available at the moment, please try again")
+
+
+class TooManyRequests(YouSyncError):
+    """Too many requests from one address or of one user."""
+
+    kind = Kind.LIMITED
+    code = "too_many_requests"
+
+    def __init__(self, seconds: int, language: Language) -> None:
+        text = {
+            Language.KOREAN: f"요청이 너무 많습니다. {seconds}초 뒤에 다시 시도해 주세요.",
+            Language.ENGLISH: f"too many requests, please try again in {seconds} s",
+        }
+        super().__init__(text[language])
 
 
 class TooManyStreams(Unavailable):

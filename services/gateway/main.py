@@ -14,9 +14,11 @@ from libs.common.web.auth import verifier_for
 from services.gateway import endpoints, mypage_endpoints
 from services.gateway.callers import Callers
 from services.gateway.cors import Cors
+from services.gateway.counters import open_counters
 from services.gateway.health import PlatformHealth
 from services.gateway.history import Histories
 from services.gateway.hub import Hub
+from services.gateway.limits import Limiter, Limits
 from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 from services.gateway.proxy import FORM_BYTES, Proxy
@@ -52,6 +54,8 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         upstream_seconds=settings.upstream_seconds,
         client_seconds=settings.client_seconds,
     )
+    counters = open_counters(settings.limits_url.get_secret_value(), max_keys=settings.limits_keys)
+    limiter = Limiter(counters, settings.per_address, settings.per_user, factor=settings.limits_factor)
 
     async def listen() -> None:
         if bus is None:
@@ -70,6 +74,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         if bus is None:
             await the_bus.close()
         await upstreams.close()
+        await counters.close()
 
     app = create_app(
         "gateway",
@@ -83,6 +88,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
     app.add_middleware(Streams, hub=hub, max_streams=settings.max_streams)
+    app.add_middleware(Limits, limiter=limiter)
     app.add_middleware(Callers, verifier=verifier)
     app.add_middleware(Cors, origins=settings.origins)
     app.state.stopping = (hub.stop,)

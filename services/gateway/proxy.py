@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +16,7 @@ from libs.common.errors import YouSyncError
 from libs.common.web import problems
 from services.gateway import headers
 from services.gateway.errors import BodyTooLarge, ServiceDown
+from services.gateway.refusals import linger
 from services.gateway.routes import BodySize, route_of
 from services.gateway.upstream import Upstreams
 
@@ -27,9 +27,6 @@ PROXIED = Counter("yousync_proxied_requests_total", "Requests passed on, by serv
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Form data around a file: boundaries, part headers. `audio` counts the file itself.
 FORM_BYTES = 64 * 1024
-# After an answer that came before the end of the request's body, what still arrives is read and dropped for so long:
-# closing at once would reset the connection, and the client might never see the answer (nginx calls it lingering close).
-LINGER_SECONDS = 5.0
 SLOW_BODY = "the request's body did not arrive in time"
 SERVICE_SILENT = ("the service did not answer in time, please try again", "service_timeout")  # text and code
 
@@ -183,15 +180,9 @@ class _Exchange:
 
     async def _end(self) -> None:
         if not self._body_read.is_set():
-            await self._linger()
+            await linger(self._receive)
         self._patience = None  # the client is told to leave now: that ends nothing any more
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _linger(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (message := await self._receive())["type"] == "http.request" and message.get("more_body"):
-                    pass
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         """What aiohttp sends on. It wraps what is raised here, so the reason is kept aside."""

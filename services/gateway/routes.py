@@ -17,6 +17,29 @@ class Service(StrEnum):
     NOTIFIER = "notifier"
 
 
+class Cost(StrEnum):
+    """What answering costs, which is what limits are set by."""
+
+    READ = "read"
+    SEARCH = "search"
+    WRITE = "write"
+    UPLOAD = "upload"  # bytes to be kept, and the work that follows from them
+    SIGN_IN = "sign-in"
+    STREAM = "stream"
+    REPORT = "report"  # of analysis servers
+    UNKNOWN = "unknown"  # what no table names
+
+
+Costs = tuple[Cost, Cost]  # of methods that only look, and of all others
+
+ORDINARY: Costs = (Cost.READ, Cost.WRITE)
+UPLOADING: Costs = (Cost.READ, Cost.UPLOAD)
+SEARCHING: Costs = (Cost.SEARCH, Cost.WRITE)
+REPORTING: Costs = (Cost.READ, Cost.REPORT)
+LOOKING: Costs = (Cost.READ, Cost.READ)
+SIGNING_IN: Costs = (Cost.SIGN_IN, Cost.SIGN_IN)
+
+
 class BodySize(StrEnum):
     """How large a body may be."""
 
@@ -33,59 +56,66 @@ class Route:
     name: str
     pattern: re.Pattern[str]
     service: Service
+    costs: Costs
     body: BodySize = BodySize.SMALL
 
 
-def _exact(name: str, service: Service, body: BodySize = BodySize.SMALL) -> Route:
+def _exact(name: str, service: Service, costs: Costs, body: BodySize = BodySize.SMALL) -> Route:
     """A path with `{parameters}`, with and without trailing slash."""
     parts = ("[^/]+" if part.startswith("{") else re.escape(part) for part in name.split("/"))
-    return Route(name, re.compile("/".join(parts) + "/?"), service, body)
+    return Route(name, re.compile("/".join(parts) + "/?"), service, costs, body)
 
 
-def _below(prefix: str, service: Service, body: BodySize = BodySize.SMALL) -> Route:
+def _below(prefix: str, service: Service, costs: Costs, body: BodySize = BodySize.SMALL) -> Route:
     """`prefix` and everything below it."""
-    return Route(prefix, re.compile(re.escape(prefix) + "(/.*)?", re.DOTALL), service, body)
+    return Route(prefix, re.compile(re.escape(prefix) + "(/.*)?", re.DOTALL), service, costs, body)
 
 
 ROUTES: tuple[Route, ...] = (
-    _exact("/api/scripts/{script_id}/upload-audio", Service.AUDIO, BodySize.UPLOAD),
-    _exact("/api/scripts/analysis-result/{job_id}", Service.AUDIO),
-    _exact("/api/tokens/analysis-result/{job_id}", Service.AUDIO),
-    _exact("/api/tokens/{token_id}/upload-audio", Service.AUDIO, BodySize.UPLOAD),
-    _exact("/api/tokens/{token_id}/latest-dubbing", Service.AUDIO),
-    _exact("/api/tokens/{token_id}/user-audios", Service.AUDIO),
-    _exact("/api/synthesize/{token_id}", Service.AUDIO),
-    _exact("/api/tokens/batch-upload", Service.AUDIO, BodySize.BATCH),
-    _exact("/api/tokens/batch-progress", Service.AUDIO),
-    _exact("/api/tokens/queue/status", Service.AUDIO),
-    _exact("/api/scripts/webhook/analysis-complete", Service.AUDIO),
-    _exact("/api/tokens/webhook/analysis-complete", Service.AUDIO),
-    _exact("/api/scripts/cleanup/anonymous-results", Service.AUDIO),
-    _exact("/api/jobs/{job_id}", Service.AUDIO),
-    _exact("/api/jobs/{job_id}/cancel", Service.AUDIO),
-    _exact("/api/jobs/{job_id}/retry", Service.AUDIO),
-    _exact("/api/mypage/my-dubbed-tokens", Service.AUDIO),
-    _exact("/api/mypage/tokens/{token_id}/analysis-status", Service.AUDIO),
-    _exact("/api/mypage/tokens/{token_id}/my-results", Service.AUDIO),
-    _exact("/api/score/{token_id}/score", Service.AUDIO),
-    _exact("/api/score/me/average", Service.AUDIO),
-    _exact("/api/score/leaderboard/top-recorders", Service.AUDIO),
-    _exact("/api/youtube/process", Service.AUDIO),
-    _exact("/api/youtube/process-status/{job_id}", Service.AUDIO),
-    _exact("/api/youtube/webhook/process-complete", Service.AUDIO),
-    _below("/objects", Service.AUDIO, BodySize.UPLOAD),
-    _exact("/api/mypage/bookmarks", Service.CATALOG),
-    _exact("/api/mypage/bookmarks/{token_id}", Service.CATALOG),
-    _below("/api/request", Service.CATALOG),
-    _exact("/api/catalog/import", Service.CATALOG, BodySize.IMPORT),
-    _below("/api/auth", Service.AUTH),
-    _exact("/.well-known/jwks.json", Service.AUTH),
-    _below("/api/actors", Service.CATALOG),
-    _below("/api/tokens", Service.CATALOG),
-    _below("/api/scripts", Service.CATALOG),
-    _below("/api/urls", Service.CATALOG),
-    _below("/api/catalog", Service.CATALOG),
-    _below("/api/duet", Service.CATALOG),
+    _exact("/api/scripts/{script_id}/upload-audio", Service.AUDIO, UPLOADING, BodySize.UPLOAD),
+    _exact("/api/scripts/analysis-result/{job_id}", Service.AUDIO, ORDINARY),
+    _exact("/api/tokens/analysis-result/{job_id}", Service.AUDIO, ORDINARY),
+    _exact("/api/tokens/{token_id}/upload-audio", Service.AUDIO, UPLOADING, BodySize.UPLOAD),
+    _exact("/api/tokens/{token_id}/latest-dubbing", Service.AUDIO, ORDINARY),
+    _exact("/api/tokens/{token_id}/user-audios", Service.AUDIO, ORDINARY),
+    _exact("/api/synthesize/{token_id}", Service.AUDIO, UPLOADING),
+    _exact("/api/tokens/batch-upload", Service.AUDIO, UPLOADING, BodySize.BATCH),
+    _exact("/api/tokens/batch-progress", Service.AUDIO, ORDINARY),
+    _exact("/api/tokens/queue/status", Service.AUDIO, ORDINARY),
+    _exact("/api/scripts/webhook/analysis-complete", Service.AUDIO, REPORTING),
+    _exact("/api/tokens/webhook/analysis-complete", Service.AUDIO, REPORTING),
+    _exact("/api/scripts/cleanup/anonymous-results", Service.AUDIO, ORDINARY),
+    _exact("/api/jobs/{job_id}", Service.AUDIO, ORDINARY),
+    _exact("/api/jobs/{job_id}/cancel", Service.AUDIO, ORDINARY),
+    _exact("/api/jobs/{job_id}/retry", Service.AUDIO, ORDINARY),
+    _exact("/api/mypage/my-dubbed-tokens", Service.AUDIO, ORDINARY),
+    _exact("/api/mypage/tokens/{token_id}/analysis-status", Service.AUDIO, ORDINARY),
+    _exact("/api/mypage/tokens/{token_id}/my-results", Service.AUDIO, ORDINARY),
+    _exact("/api/score/{token_id}/score", Service.AUDIO, ORDINARY),
+    _exact("/api/score/me/average", Service.AUDIO, ORDINARY),
+    _exact("/api/score/leaderboard/top-recorders", Service.AUDIO, ORDINARY),
+    _exact("/api/youtube/process", Service.AUDIO, ORDINARY),
+    _exact("/api/youtube/process-status/{job_id}", Service.AUDIO, ORDINARY),
+    _exact("/api/youtube/webhook/process-complete", Service.AUDIO, REPORTING),
+    _below("/objects", Service.AUDIO, UPLOADING, BodySize.UPLOAD),
+    _exact("/api/mypage/bookmarks", Service.CATALOG, ORDINARY),
+    _exact("/api/mypage/bookmarks/{token_id}", Service.CATALOG, ORDINARY),
+    _below("/api/request", Service.CATALOG, ORDINARY),
+    _exact("/api/catalog/import", Service.CATALOG, UPLOADING, BodySize.IMPORT),
+    _below("/api/auth/google", Service.AUTH, SIGNING_IN),
+    _exact("/api/auth/google-login", Service.AUTH, SIGNING_IN),
+    _exact("/api/auth/dev-login", Service.AUTH, SIGNING_IN),
+    _exact("/api/auth/refresh", Service.AUTH, SIGNING_IN),
+    _exact("/api/auth/token", Service.AUTH, SIGNING_IN),
+    _below("/api/auth", Service.AUTH, ORDINARY),
+    _exact("/.well-known/jwks.json", Service.AUTH, ORDINARY),
+    _exact("/api/actors", Service.CATALOG, ORDINARY),
+    _below("/api/actors", Service.CATALOG, SEARCHING),
+    _below("/api/tokens", Service.CATALOG, ORDINARY),
+    _below("/api/scripts", Service.CATALOG, ORDINARY),
+    _below("/api/urls", Service.CATALOG, LOOKING),
+    _below("/api/catalog", Service.CATALOG, ORDINARY),
+    _below("/api/duet", Service.CATALOG, ORDINARY),
 )
 
 

@@ -1,12 +1,16 @@
 """Settings of gateway."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, VerifierSettings
 from libs.common.web.internal import InternalSettings
+from services.gateway.counters import MEMORY
+from services.gateway.rates import PER_ADDRESS, PER_USER, Rates
+from services.gateway.routes import Cost
 
 MIB = 1024 * 1024
 
@@ -54,6 +58,16 @@ class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     # seconds that a client may stay silent within a body, or read nothing of an answer; mobile networks have gaps of 10 s
     client_seconds: float = Field(30.0, gt=0)
 
+    # Requests per minute by what they cost, where the defaults (rates.py) do not fit: `read=6000,upload=900`.
+    address_limits: Rates = Field(default_factory=dict)
+    user_limits: Rates = Field(default_factory=dict)
+    # multiplies all that is counted per address or user: 10 for a school with 300 learners behind one address
+    limits_factor: float = Field(1.0, gt=0, le=1_000_000)
+    # where replicas count together: redis://:password@host:6379/0 or rediss://..; memory:// is each for itself
+    limits_url: SecretStr = SecretStr(MEMORY)
+    # addresses and users that a replica counts itself, at about 0.3 KB each; beyond, the longest silent is forgotten
+    limits_keys: int = Field(100_000, ge=1000)
+
     # seconds that a service has for its part of my page, which is shown without it then; the web client waits 10 for the page
     part_seconds: float = Field(2.0, gt=0)
 
@@ -61,6 +75,24 @@ class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     max_streams: int = Field(10_000, ge=1)
     # seconds between comments on a stream, so that proxies on the way (the strictest cut after 30 s) keep it open
     heartbeat_seconds: float = Field(15.0, gt=0)
+
+    @field_validator("limits_url")
+    @classmethod
+    def _counters_that_are_known(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url != MEMORY and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must be memory://, redis://.. or rediss://..")
+        return value
+
+    @property
+    def per_address(self) -> Mapping[Cost, int]:
+        """Requests per minute of one address, before the factor."""
+        return {**PER_ADDRESS, **self.address_limits}
+
+    @property
+    def per_user(self) -> Mapping[Cost, int]:
+        """The same of one user."""
+        return {**PER_USER, **self.user_limits}
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ _START_SECONDS = 90  # a first start takes 3 to 6 s on two idle cores
 _STOP_SECONDS = 15
 _CONTROL_SECONDS = 30  # one command takes 0.5 s on an idle machine
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_POLICY_TEXT = "#!/bin/sh\n# yousync: no service starts while RabbitMQ is installed\nexit 101\n"
+_POLICY_TEXT = "#!/bin/sh\n# yousync: no service starts while a package is installed\nexit 101\n"
 
 
 class PrivateRabbitMQ:
@@ -179,18 +179,23 @@ def ensure_installed() -> Path:
     """
     if _SERVER.exists():
         return _SERVER
+    apt_install("rabbitmq-server", missing="RabbitMQ is not installed", otherwise="pass BROKER_URL")
+    return _SERVER
+
+
+def apt_install(package: str, *, missing: str, otherwise: str) -> None:
+    """Install a Debian package as root, without starting its services. Raises LocalServerError with what else can be done."""
     apt = shutil.which("apt-get")
     if os.geteuid() != 0 or apt is None:
-        raise LocalServerError("RabbitMQ is not installed: apt-get install rabbitmq-server, or pass BROKER_URL")
+        raise LocalServerError(f"{missing}: apt-get install {package}, or {otherwise}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = [apt, "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "rabbitmq-server"]
+    install = [apt, "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", package]
     with _no_service_starts():
         for command in ([apt, "update"], install):
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
             if done.returncode != 0:
                 reason = (done.stderr or done.stdout).strip()[-1000:]
-                raise LocalServerError(f"`{' '.join(command)}` failed; or pass BROKER_URL\n{reason}")
-    return _SERVER
+                raise LocalServerError(f"`{' '.join(command)}` failed; or {otherwise}\n{reason}")
 
 
 @contextmanager

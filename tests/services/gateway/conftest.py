@@ -249,6 +249,22 @@ async def new_gateway(
         yield start
 
 
+@pytest.fixture
+async def new_proxied(
+    settings: GatewaySettings, fakes: dict[str, Fake], notifier: FakeNotifier, bus: MemoryBus
+) -> AsyncIterator[NewGateway]:
+    """The same behind a proxy on this machine, which is known to be one."""
+    stack = AsyncExitStack()
+    known = settings.model_copy(update={"forwarded_allow_ips": "127.0.0.1"})
+
+    async def start(**changed: Any) -> httpx.AsyncClient:
+        url, _ = await stack.enter_async_context(serving(build(known.model_copy(update=changed), bus), known))
+        return await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE))
+
+    async with stack:
+        yield start
+
+
 @pytest.fixture(scope="session")
 async def _gateway_url(settings: GatewaySettings, bus: MemoryBus) -> AsyncIterator[str]:
     async with serving(build(settings, bus), settings) as (url, _):
