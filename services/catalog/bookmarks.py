@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from libs.common import deleted_users
 from libs.common.db import Database
 from services.catalog import bookmarks_repository as sql
 from services.catalog import edit_repository
@@ -30,8 +31,9 @@ class Bookmarks:
         self._database = database
 
     async def add(self, user_id: int, token_id: int) -> None:
-        """Mark a scene. Raises `TokenNotFound`, `AlreadyBookmarked`."""
+        """Mark a scene. Raises `TokenNotFound`, `AlreadyBookmarked`, `DeletedUser`."""
         async with self._database.transaction() as tx:
+            await deleted_users.hold(tx.connection, user_id)
             if not await edit_repository.hold_token(tx.connection, token_id):
                 raise TokenNotFound
             if not await sql.add(tx.connection, user_id, token_id):

@@ -50,17 +50,22 @@ async def remove(connection: AsyncConnection, user_id: int, token_id: int) -> No
     await connection.execute(sa.delete(BOOKMARKS).where(BOOKMARKS.c.user_id == user_id, BOOKMARKS.c.token_id == token_id))
 
 
-async def of_user(connection: AsyncConnection, user_id: int, page: Page) -> Sequence[Bookmark]:
-    """Somebody's bookmarks, the newest first."""
+async def erase(connection: AsyncConnection, user_id: int) -> int:
+    """None of this person any more; how many there were."""
+    return (await connection.execute(sa.delete(BOOKMARKS).where(BOOKMARKS.c.user_id == user_id))).rowcount
+
+
+async def of_user(connection: AsyncConnection, user_id: int, page: Page | None = None) -> Sequence[Bookmark]:
+    """Somebody's bookmarks, the newest first: a page of them, or all."""
     theirs = (
         sa.select(BOOKMARKS, *_SCENE)
         .join_from(BOOKMARKS, TOKENS)
         .join(URLS)
         .where(BOOKMARKS.c.user_id == user_id)
         .order_by(BOOKMARKS.c.id.desc())
-        .offset(page.skip)
-        .limit(page.limit)
     )
+    if page is not None:
+        theirs = theirs.offset(page.skip).limit(page.limit)
     return [
         Bookmark(bookmark_id, user_id, token_id, created_at, MarkedToken(token_id, *scene))
         for bookmark_id, user_id, token_id, created_at, *scene in await connection.execute(theirs)

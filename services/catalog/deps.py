@@ -12,6 +12,7 @@ from services.catalog.errors import BadDocument, DocumentTooLarge
 from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
 from services.catalog.listing import Lists
+from services.catalog.personal import PersonalData
 from services.catalog.preconditions import IfMatch
 from services.catalog.removing import Remover
 from services.catalog.requests import VideoRequests
@@ -59,6 +60,11 @@ def _bookmarks(request: Request) -> Bookmarks:
     return bookmarks
 
 
+def _personal_data(request: Request) -> PersonalData:
+    personal_data: PersonalData = request.app.state.personal_data
+    return personal_data
+
+
 def _video_requests(request: Request) -> VideoRequests:
     video_requests: VideoRequests = request.app.state.video_requests
     return video_requests
@@ -97,6 +103,7 @@ IfMatchDep = Annotated[IfMatch, Depends(_if_match)]
 ImporterDep = Annotated[Importer, Depends(_importer)]
 ImportDocument = Annotated[bytes, Depends(_import_document)]
 ListsDep = Annotated[Lists, Depends(_lists)]
+PersonalDataDep = Annotated[PersonalData, Depends(_personal_data)]
 RemoverDep = Annotated[Remover, Depends(_remover)]
 VideoRequestsDep = Annotated[VideoRequests, Depends(_video_requests)]
 ViewsDep = Annotated[Views, Depends(_views)]

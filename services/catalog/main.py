@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from libs.common.background import background, eventually
 from libs.common.bus.base import Bus
+from libs.common.bus.depth import watch_depths
 from libs.common.bus.factory import open_bus
 from libs.common.db import Database
 from libs.common.outbox.relay import Relay
@@ -15,7 +16,7 @@ from libs.common.storage.factory import open_storage
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
-from services.catalog import bookmarks_endpoints, requests_endpoints
+from services.catalog import bookmarks_endpoints, personal_endpoints, requests_endpoints, worker
 from services.catalog.bookmarks import Bookmarks
 from services.catalog.editing import Editor
 from services.catalog.endpoints import (
@@ -27,9 +28,11 @@ from services.catalog.endpoints import (
     tokens_router,
     urls_router,
 )
+from services.catalog.erasing import Eraser
 from services.catalog.exporting import Exporter
 from services.catalog.importing import Importer
 from services.catalog.listing import Lists
+from services.catalog.personal import PersonalData
 from services.catalog.removing import Remover
 from services.catalog.requests import VideoRequests
 from services.catalog.service import Catalogue
@@ -53,10 +56,13 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        connecting = [eventually(storage.start, what="opening the object storage")]
-        if owns_bus:
-            connecting.append(eventually(bus.start, what="connecting to the broker"))
-        async with background(relay.run(), *connecting):
+        async with background(
+            relay.run(),
+            eventually(storage.start, what="opening the object storage"),
+            worker.hear_events(bus, Eraser(database), start=owns_bus),
+            worker.keep_house(database, inbox_days=settings.inbox_retention_days),
+            watch_depths(bus, SERVICE),
+        ):
             yield
         if owns_bus:
             await bus.close()
@@ -80,6 +86,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
             requests_endpoints.router,
             internal_router,
             bookmarks_endpoints.internal_router,
+            personal_endpoints.router,
         ],
         lifespan=lifespan,
         # Not the broker: the catalogue is read without it, events wait in the outbox.
@@ -93,6 +100,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     app.state.editor = Editor(database)
     app.state.remover = Remover(database)
     app.state.bookmarks = Bookmarks(database)
+    app.state.personal_data = PersonalData(database)
     app.state.video_requests = VideoRequests(database, people)
     app.state.verifier = verifier_for(settings)
     return app

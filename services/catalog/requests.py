@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
 
+from libs.common import deleted_users
 from libs.common.db import Database
 from libs.common.people import People
 from libs.common.web.auth import Principal
@@ -32,8 +33,9 @@ class VideoRequests:
         self._people = people
 
     async def submit(self, caller: Principal, *, actor: str, content: str, url: str) -> Shown:
-        """A new request, to be reviewed. Raises `AlreadyUnderReview`."""
+        """A new request, to be reviewed. Raises `AlreadyUnderReview`, `DeletedUser`."""
         async with self._database.transaction() as tx:
+            await deleted_users.hold(tx.connection, caller.user_id)
             request = await sql.add(tx.connection, caller.user_id, actor=actor, content=content, url=url)
             if request is None:
                 raise AlreadyUnderReview

@@ -33,9 +33,13 @@ async def add(connection: AsyncConnection, user_id: int, *, actor: str, content:
     return _request(found) if found else None
 
 
-async def newest(connection: AsyncConnection, page: Page, *, user_id: int | None = None) -> Sequence[VideoRequest]:
-    """Requests of one person or of everybody, the newest first."""
-    wanted = sa.select(VIDEO_REQUESTS).order_by(VIDEO_REQUESTS.c.id.desc()).offset(page.skip).limit(page.limit)
+async def newest(
+    connection: AsyncConnection, page: Page | None = None, *, user_id: int | None = None
+) -> Sequence[VideoRequest]:
+    """Requests of one person or of everybody, the newest first: a page of them, or all."""
+    wanted = sa.select(VIDEO_REQUESTS).order_by(VIDEO_REQUESTS.c.id.desc())
+    if page is not None:
+        wanted = wanted.offset(page.skip).limit(page.limit)
     if user_id is not None:
         wanted = wanted.where(VIDEO_REQUESTS.c.user_id == user_id)
     return [_request(row) for row in await connection.execute(wanted)]
@@ -51,6 +55,11 @@ async def remove_rejected(connection: AsyncConnection, user_id: int, request_id:
     """Whether this was a rejected request of this person; it is gone then."""
     gone = sa.delete(VIDEO_REQUESTS).where(_theirs(user_id, request_id), VIDEO_REQUESTS.c.status == RequestStatus.REJECTED)
     return (await connection.execute(gone)).rowcount > 0
+
+
+async def erase(connection: AsyncConnection, user_id: int) -> int:
+    """None of this person any more; how many there were."""
+    return (await connection.execute(sa.delete(VIDEO_REQUESTS).where(VIDEO_REQUESTS.c.user_id == user_id))).rowcount
 
 
 async def exists(connection: AsyncConnection, user_id: int, request_id: int) -> bool:

@@ -64,6 +64,7 @@ AUDIO_REPORTS = Queue("audio.reports", "audio", ("analysis.report.*",), quorum=F
 # Beside the events, for one message of it takes seconds.
 AUDIO_MIXING = Queue("audio.mixing", "audio", ("dubbing.requested",))
 AUTH = Queue("auth.events", "auth", ("act.performed",))
+CATALOG = Queue("catalog.events", "catalog", ("user.deleted",))
 NOTIFIER = Queue(
     "notifier.events",
     "notifier",
@@ -86,7 +87,7 @@ WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
 # Not among those: no analysis server may ever be given a film.
 PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",))
 
-QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, AUTH, NOTIFIER, *WORK.values(), PREPROCESS)
+QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, AUTH, CATALOG, NOTIFIER, *WORK.values(), PREPROCESS)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

@@ -46,7 +46,7 @@ async def migrated_database(make_database: Callable[[str], str]) -> str:
 async def database(migrated_database: str) -> AsyncIterator[AsyncEngine]:
     """An empty database, for looking into it from outside."""
     engine = create_async_engine(migrated_database)
-    names = ", ".join([*METADATA.tables, "outbox", "inbox"])
+    names = ", ".join([*METADATA.tables, "deleted_users", "outbox", "inbox"])
     async with engine.begin() as connection:
         await connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
     yield engine
@@ -54,9 +54,15 @@ async def database(migrated_database: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def app(database: AsyncEngine, migrated_database: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+async def bus() -> AsyncIterator[MemoryBus]:
     bus = MemoryBus()
     await bus.start()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def app(database: AsyncEngine, migrated_database: str, bus: MemoryBus, tmp_path: Path) -> AsyncIterator[FastAPI]:
     settings = CatalogSettings(
         database_url=SecretStr(migrated_database),
         storage_url=f"file://{tmp_path}",
@@ -71,7 +77,6 @@ async def app(database: AsyncEngine, migrated_database: str, tmp_path: Path) -> 
     async with app.router.lifespan_context(app):
         await _until_ready(app)
         yield app
-    await bus.close()
 
 
 async def _until_ready(app: FastAPI) -> None:

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from libs.common.migrations import upgrade
 from services.catalog.models import METADATA
 
-MESSAGING = {"outbox", "inbox", "alembic_version"}
+SHARED = {"outbox", "inbox", "deleted_users", "alembic_version"}
 
 
 async def test_migrations_make_the_tables_of_the_models(database: AsyncEngine) -> None:
     def differences(connection: sa.Connection) -> list[object]:
         found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA)
-        return [each for each in found if getattr(each[1], "table", each[1]).name not in MESSAGING]
+        return [each for each in found if getattr(each[1], "table", each[1]).name not in SHARED]
 
     async with database.connect() as connection:
         assert await connection.run_sync(differences) == []
