@@ -1,16 +1,16 @@
 #!/bin/sh
-# Makes each service's database and the role that owns it, or brings them in line with .env: run at every start, so a new
-# service gets its database on old volumes too, and a changed password takes effect. A role can connect to its own database only.
+# Makes each service's database and its roles (database.sql), or brings them in line with .env: run at every start, so a new
+# service gets its database on old volumes too, old ones get new roles, and a changed password takes effect.
 set -eu
 
 for service in auth catalog audio notifier; do
-    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname postgres --set name="yousync_$service" \
-        --set variable="$(echo "$service" | tr '[:lower:]' '[:upper:]')_DATABASE_PASSWORD" <<'SQL'
-\getenv password :variable
-SELECT format('CREATE ROLE %I', :'name') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \gexec
-ALTER ROLE :"name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'password';
-SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'name')
-WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
-REVOKE ALL ON DATABASE :"name", postgres, template1 FROM PUBLIC;
+    prefix=$(echo "$service" | tr '[:lower:]' '[:upper:]')
+    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname postgres \
+        --set owner="yousync_$service" --set service="yousync_${service}_service" --set operator=yousync_operator \
+        --file - <<SQL
+\getenv owner_password ${prefix}_OWNER_PASSWORD
+\getenv service_password ${prefix}_DATABASE_PASSWORD
+\getenv operator_password OPERATOR_DATABASE_PASSWORD
+\include '$(dirname "$0")/database.sql'
 SQL
 done

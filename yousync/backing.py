@@ -54,17 +54,22 @@ async def _backing(
     parts = [part for part in (postgres, rabbitmq, s3) if part is not None]
     await asyncio.gather(*(asyncio.to_thread(part.start) for part in parts))
     if postgres is not None:
-        names = {service: f"yousync_{service}" for service in OWNS_DATABASE}
-        urls = {service: await asyncio.to_thread(postgres.create_database, name) for service, name in names.items()}
+        made = {
+            service: await asyncio.to_thread(postgres.create_service_database, f"yousync_{service}")
+            for service in OWNS_DATABASE
+        }
+        urls = {service: each.url for service, each in made.items()}
+        owner_urls = {service: each.owner_url for service, each in made.items()}
     else:
         assert options.database_url is not None
-        urls = await _databases_beside(make_url(options.database_url.get_secret_value()))
-    for service, url in urls.items():
+        urls = owner_urls = await _databases_beside(make_url(options.database_url.get_secret_value()))
+    for service, url in owner_urls.items():
         await upgrade(f"services.{service}", url)
     given = options.broker_url.get_secret_value() if options.broker_url else None
     return Backing(
         broker_url=rabbitmq.amqp_url if rabbitmq else given,
         database_urls=urls,
+        owner_urls=owner_urls,
         storage_url=options.storage_url or (s3.storage_url if s3 else f"file://{quote(str(_objects(options)))}"),
         storage_environment=s3.environment if s3 else {},
     )

@@ -19,11 +19,12 @@ class Backing:
     """The broker, databases and object store that a platform runs on, and the variables that reach them."""
 
     broker_url: str | None  # None: the in-memory bus that all services of one process share
-    database_urls: Mapping[str, str]  # by service
+    database_urls: Mapping[str, str]  # by service, under the role that it runs as
     storage_url: str
     storage_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+    owner_urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # as `database_urls`, for migrations
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a service listens: the variables for itself, and the URL for the others."""

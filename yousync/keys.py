@@ -7,7 +7,7 @@ from rich.console import Console
 from libs.common.errors import Unavailable
 from yousync.local.process import LocalServerError
 from yousync.options import Options
-from yousync.stores import find_stores
+from yousync.stores import find_database
 
 app = typer.Typer(no_args_is_help=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -27,7 +27,7 @@ def rotate() -> None:
     from services.auth.keys import ROTATION_SECONDS
 
     try:
-        retired = uvloop.run(retire(find_stores(Options()).database_urls["auth"]))
+        retired = uvloop.run(retire(find_database("auth", Options())))
     except (LocalServerError, Unavailable) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from libs.common.bus.topology import RETRY_LADDER
 from libs.common.settings import BusSettings
 from yousync.environment import OWNS_DATABASE
-from yousync.local.postgres import PrivatePostgres
+from yousync.local.postgres import OPERATOR, PrivatePostgres
 from yousync.local.process import LocalServerError
 from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.options import Options
@@ -29,7 +29,7 @@ class Stores:
 
 
 def find_stores(options: Options, environment: Mapping[str, str] = os.environ) -> Stores:
-    """The stores of the platform that `options` and `environment` name. Raises LocalServerError with what to set.
+    """The stores of the platform that `options` and `environment` name, for whoever looks. Raises LocalServerError.
 
     Databases: <SERVICE>_DATABASE_URL each, else those beside DATABASE_URL (`<name>_<service>`), else those in STATE_DIR.
     Broker: BROKER_URL, else the one in STATE_DIR. Rungs: RETRY_LADDER.
@@ -42,6 +42,15 @@ def find_stores(options: Options, environment: Mapping[str, str] = os.environ) -
     return Stores(plain, broker_url, BusSettings().retry_ladder, down)
 
 
+def find_database(service: str, options: Options, environment: Mapping[str, str] = os.environ) -> str:
+    """As in `find_stores`, the database of one service, for who changes what is in it as that service does."""
+    if url := environment.get(f"{service.upper()}_DATABASE_URL"):
+        return _plain(url)
+    if options.database_url is not None:
+        return _plain(_beside(options.database_url.get_secret_value(), [service])[service])
+    return _plain(_kept(options, [service], role=f"yousync_{service}_service")[service])
+
+
 def _plain(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
@@ -52,14 +61,14 @@ def _beside(url: str, services: list[str]) -> dict[str, str]:
     return {service: name.render_as_string(hide_password=False) for service, name in names.items()}
 
 
-def _kept(options: Options, services: list[str]) -> dict[str, str]:
+def _kept(options: Options, services: list[str], *, role: str = OPERATOR) -> dict[str, str]:
     postgres = PrivatePostgres(options.state_dir / "postgres")
     if not postgres.find():
         variables = ", ".join(f"{service.upper()}_DATABASE_URL" for service in services)
         raise LocalServerError(
             f"no PostgreSQL runs in {options.state_dir}: name another folder with STATE_DIR=, or the databases with {variables}"
         )
-    return {service: postgres.url(f"yousync_{service}") for service in services}
+    return {service: postgres.url(f"yousync_{service}", role) for service in services}
 
 
 def _broker(options: Options) -> tuple[str | None, str]:

@@ -15,6 +15,8 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from libs.common import table_rights
+
 # Two replicas that start at once must not migrate at once. Any constant; the database is the service's own.
 LOCK_KEY = 0x6D696772617465  # "migrate"
 
@@ -37,9 +39,11 @@ def _upgrade(connection: sa.Connection, config: Config) -> None:
 
 
 def run_env(metadata: sa.MetaData) -> None:
-    """The body of every service's env.py: migrate inside the transaction that `upgrade` opened."""
-    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+    """The body of every service's env.py: migrate inside the transaction that `upgrade` opened, then say who may do what."""
+    connection = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=metadata)
     context.run_migrations()
+    table_rights.grant(connection, metadata)
 
 
 def create_messaging_tables_v1(op: Any) -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from libs.common.table_rights import ADDED_TO
+
 METADATA = sa.MetaData()
 
 MAX_ID = 2**31 - 1  # PostgreSQL's integer
@@ -116,4 +118,5 @@ ACTS = sa.Table(
     sa.Index("acts_account_id", "account_id", "id", postgresql_where=sa.text("account_id IS NOT NULL")),
     sa.Index("acts_act", "act", "id"),
     sa.Index("acts_at", "at"),
+    info=ADDED_TO,
 )

@@ -169,7 +169,7 @@ class Chaos:
         """A handler that raises what nobody expects: for a while the database refuses two of three writes to `table`."""
 
         async def deed() -> None:
-            url = self.fleet.backing.database_urls[service].replace("+asyncpg", "")
+            url = self.fleet.backing.owner_urls[service].replace("+asyncpg", "")
             async with self._lock(POSTGRES), self._doing("handlers raise", service):
                 connection = await asyncpg.connect(url)
                 try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic_settings import BaseSettings
+from sqlalchemy.engine import make_url
 
 from tests.deploy.compose import (
     COMPOSE,
@@ -86,7 +87,10 @@ def test_a_service_with_a_database_starts_after_its_migrations(service: str) -> 
     assert CONTAINERS[service]["depends_on"][f"{service}-migrations"] == {"condition": "service_completed_successfully"}
     assert migrations["command"] == ["python", "-m", "libs.common.migrations", f"services.{service}"]
     assert migrations["image"] == CONTAINERS[service]["image"]
-    assert migrations["environment"]["DATABASE_URL"] == CONTAINERS[service]["environment"]["DATABASE_URL"]
+    owner, runs = (make_url(each["environment"]["DATABASE_URL"]) for each in (migrations, CONTAINERS[service]))
+    assert (owner.username, runs.username) == (f"yousync_{service}", f"yousync_{service}_service")
+    assert (owner.host, owner.database) == (runs.host, runs.database)
+    assert owner.password != runs.password
     assert migrations["depends_on"] == {"databases": {"condition": "service_completed_successfully"}}
 
 

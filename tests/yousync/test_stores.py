@@ -7,7 +7,7 @@ from yousync.environment import OWNS_DATABASE
 from yousync.local.postgres import PrivatePostgres
 from yousync.local.process import LocalServerError
 from yousync.options import Options
-from yousync.stores import find_stores
+from yousync.stores import find_database, find_stores
 
 BROKER = "amqp://yousync:secret@broker:5672/"
 
@@ -34,11 +34,16 @@ async def test_a_state_folder_is_found_however_its_servers_were_started(tmp_path
     server = PrivatePostgres(tmp_path / "postgres", tcp=tcp, durable=False)
     server.start()
     try:
-        server.create_database("yousync_audio")
+        server.create_service_database("yousync_audio")
         stores = find_stores(Options(state_dir=tmp_path), {})
         assert set(stores.database_urls) == set(OWNS_DATABASE)
         connection = await asyncpg.connect(stores.database_urls["audio"])
         assert await connection.fetchval("SELECT current_database()") == "yousync_audio"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("CREATE TABLE mine (id int)")
+        await connection.close()
+        connection = await asyncpg.connect(find_database("audio", Options(state_dir=tmp_path), {}))
+        assert await connection.fetchval("SELECT current_user") == "yousync_audio_service"
         await connection.close()
         assert (stores.broker_url, stores.broker_down) == (None, "")
         (tmp_path / "rabbitmq").mkdir()

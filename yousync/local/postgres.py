@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,6 +46,18 @@ SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 """
+
+_SERVICE_DATABASE = Path(__file__).parents[2] / "deploy" / "database.sql"
+OPERATOR = "yousync_operator"
+"""The role of whoever looks into all services' databases."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDatabase:
+    """The SQLAlchemy URLs (asyncpg) of a service's database: for its migrations, and for the service."""
+
+    owner_url: str
+    url: str
 
 
 class PrivatePostgres:
@@ -104,6 +117,13 @@ class PrivatePostgres:
         role = role or name
         self._psql(_CREATE_DATABASE, name=name, role=role, password=self._password(role))
         return self.url(name, role)
+
+    def create_service_database(self, name: str) -> ServiceDatabase:
+        """Make sure that a service's database and its roles exist, as they are deployed; their URLs."""
+        roles = {"owner": name, "service": f"{name}_service", "operator": OPERATOR}
+        passwords = {f"{which}_password": self._password(role) for which, role in roles.items()}
+        self._psql(_SERVICE_DATABASE.read_text(), **roles, **passwords)
+        return ServiceDatabase(owner_url=self.url(name), url=self.url(name, roles["service"]))
 
     def url(self, database: str, role: str | None = None) -> str:
         """The SQLAlchemy URL (asyncpg) of a database for a role: by the port with `tcp`, else by the socket."""
