@@ -53,6 +53,15 @@ class Principal:
     expires_at: float = field(default=0.0, compare=False)  # seconds since 1970; who is calling does not depend on it
 
 
+class SessionEnded(Unauthenticated):
+    """The session ended, or what should continue it was used before: only signing in helps."""
+
+    code = "session_ended"
+
+    def __init__(self) -> None:
+        super().__init__("세션이 종료되었습니다. 다시 로그인해 주세요.")
+
+
 class SignInUnavailable(ServiceUnavailable):
     """Nobody can be believed before `auth` has answered once."""
 
