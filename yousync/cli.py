@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 import uvloop
 
+from yousync.acts import acts
+from yousync.admin import app as admin
 from yousync.catalog.commands import app as catalog
 from yousync.client import Client
 from yousync.dlq.commands import app as dlq
@@ -20,11 +22,13 @@ from yousync.topology.commands import app as topology
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of its own on this machine.")
+app.add_typer(admin, name="admin")
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
 app.add_typer(keys, name="keys")
 app.add_typer(topology, name="topology")
+app.command()(acts)
 app.command()(doctor)
 
 Url = Annotated[str | None, typer.Option(help="Where the platform answers; default http://127.0.0.1:PORT")]

@@ -4,7 +4,7 @@ Sign-ins that are refused change nothing and cost strangers nothing, so they are
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,8 +18,10 @@ from libs.common.contracts.acts import ActPerformed
 from libs.common.db import Database, Transaction
 from libs.common.errors import Kind, YouSyncError
 from services.auth import acts_repository
+from services.auth.acts_repository import RecordedAct, Wanted
 
 SERVICE = "auth"
+OPERATOR = "yousync"  # where commands of operators happen
 # Refusals that are told apart in one minute, by reason, person and network: as many rows a minute at most, and a few more.
 MAX_TOLD_APART = 20
 
@@ -32,10 +34,11 @@ async def record(
     account_id: int | None = None,
     thing: str | None = None,
     reason: str | None = None,
+    service: str = SERVICE,
 ) -> None:
     """Write an act of this service; see `performed`. It is in the log if and only if `tx` commits."""
     noted = performed(act, origin, account_id=account_id, thing=thing, reason=reason)
-    await acts_repository.add(tx.connection, noted, service=SERVICE)
+    await acts_repository.add(tx.connection, noted, service=service)
 
 
 @dataclass(slots=True)
@@ -100,6 +103,11 @@ class ActLog:
         async with self._database.transaction() as tx:
             if await tx.first_time(message, "auth.acts"):
                 await acts_repository.add(tx.connection, act, service=message.source)
+
+    async def about(self, user_id: int, *, limit: int, before: int) -> Sequence[RecordedAct]:
+        """What this person did, and what was done to their account, the newest first."""
+        async with self._database.reading() as connection:
+            return await acts_repository.newest(connection, Wanted(person=user_id, before=before), limit=limit)
 
     async def forget_old(self) -> None:
         """Forget acts and inbox rows whose time is over."""

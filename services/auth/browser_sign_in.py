@@ -23,7 +23,7 @@ from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNot
 from services.auth.provider import Provider
 from services.auth.sessions import Grant, Sessions
 from services.auth.signing_in import GoogleSignIn
-from services.auth.tokens import AccessTokens, active
+from services.auth.tokens import AccessTokens
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class BrowserSignIn:
             if kept is None or not hmac.compare_digest(challenge.encode(), kept.challenge.encode()):
                 raise InvalidSignInCode
             async with self._database.transaction() as tx:
-                account = active(await repository.account(tx.connection, kept.user_id))
-                session_id, refresh_token = await self._sessions.begin_refreshable(tx, account, place)
+                account, session_id, refresh_token = await self._sessions.begin_refreshable(tx, kept.user_id, place)
         return Grant(await self._tokens.issue(account, session_id), refresh_token)
 
     async def _new_code(self, user_id: int, attempt: Attempt) -> str:

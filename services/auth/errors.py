@@ -6,6 +6,10 @@ YouSyncError
 │   ├── Deactivated          it exists and was switched off
 │   └── SessionEnded         its session ended, or what should continue it was used before
 ├── SessionNotFound          the caller has no such session
+├── AccountNotFound          an administrator names nobody
+├── NotOneself               an administrator would lock themself out
+├── LastAdministrator        nobody would be left to let anybody in
+├── AdminBySettings          the deployment makes somebody an administrator, no call takes it back
 ├── Unavailable
 │   ├── ProviderUnreachable  Google, or whom the settings name in its place, does not answer as it should
 │   └── SignInNotConfigured  no provider is configured here
@@ -57,6 +61,46 @@ class SessionNotFound(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("세션을 찾을 수 없습니다")
+
+
+class AccountNotFound(YouSyncError):
+    """There is no account with this id."""
+
+    kind = Kind.NOT_FOUND
+    code = "account_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("계정을 찾을 수 없습니다")
+
+
+class NotOneself(YouSyncError):
+    """Administrators neither switch off nor demote themselves."""
+
+    kind = Kind.CONFLICT
+    code = "not_oneself"
+
+    def __init__(self) -> None:
+        super().__init__("자신의 계정에는 할 수 없습니다. 다른 관리자에게 요청해 주세요.")
+
+
+class LastAdministrator(YouSyncError):
+    """Without this one nobody could make anybody an administrator."""
+
+    kind = Kind.CONFLICT
+    code = "last_administrator"
+
+    def __init__(self) -> None:
+        super().__init__("마지막 관리자입니다. 먼저 다른 사람을 관리자로 지정해 주세요.")
+
+
+class AdminBySettings(YouSyncError):
+    """The deployment's list makes this address an administrator's: it is taken back there."""
+
+    kind = Kind.CONFLICT
+    code = "admin_by_settings"
+
+    def __init__(self) -> None:
+        super().__init__("설정으로 지정된 관리자입니다. AUTH_ADMIN_EMAILS에서 주소를 지워 주세요.")
 
 
 class ProviderUnreachable(Unavailable):

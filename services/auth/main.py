@@ -13,7 +13,10 @@ from libs.common.errors import Unavailable
 from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
+from services.auth.activity_endpoints import router as activity_router
 from services.auth.acts import ActLog, Refusals, hear
+from services.auth.administration import Administration
+from services.auth.administration_endpoints import router as administration_router
 from services.auth.attempts import Sealing
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.endpoints import development_router, internal_router, keys_router, router
@@ -90,6 +93,8 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
             router,
             session_router,
             google_router,
+            administration_router,
+            activity_router,
             keys_router,
             internal_router,
             revoked_router,
@@ -103,6 +108,10 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     app.state.accounts = Accounts(database, tokens, sessions)
     app.state.sessions = sessions
     app.state.revoked = revoked
+    app.state.act_log = acts
+    app.state.administration = Administration(
+        database, outlive_seconds=tokens.outlive_seconds, admin_emails=settings.admin_emails
+    )
     app.state.google_sign_in = sign_in
     app.state.browser_sign_in = BrowserSignIn(
         database,

@@ -40,11 +40,12 @@ class StoredKey:
     private_pem: str
 
 
-async def account(connection: AsyncConnection, user_id: int) -> Account | None:
-    """The account with this id, whatever number it is."""
+async def account(connection: AsyncConnection, user_id: int, *, hold: bool = False) -> Account | None:
+    """The account with this id, whatever number it is; with `hold` nobody changes it until the end."""
     if not 0 < user_id <= MAX_ID:
         return None
-    return await _one(connection, sa.select(USERS).where(USERS.c.id == user_id))
+    wanted = sa.select(USERS).where(USERS.c.id == user_id)
+    return await _one(connection, wanted.with_for_update(read=True) if hold else wanted)
 
 
 async def accounts(connection: AsyncConnection, user_ids: Sequence[int]) -> list[Account]:

@@ -13,7 +13,8 @@ from services.auth.models import MAX_ID
 EMAIL = r"^[^@\s]+@[^@\s]+$"
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """`value`, unless it has control characters or halves of them; raises ValueError."""
     if not value.isprintable():
         raise ValueError("must not contain control characters")
     return value
@@ -23,8 +24,8 @@ def _by_comma(value: Any) -> Any:
     return value[0].split(",") if isinstance(value, list) and len(value) == 1 else value
 
 
-Email = Annotated[str, Field(max_length=254, pattern=EMAIL), AfterValidator(_printable)]
-Name = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Email = Annotated[str, Field(max_length=254, pattern=EMAIL), AfterValidator(printable)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(printable)]
 
 
 UserIds = Annotated[list[int], BeforeValidator(_by_comma), Query(max_length=MAX_AT_ONCE, description="1,2,3")]
@@ -117,7 +118,7 @@ class DevelopmentUser(BaseModel):
     id: int = Field(ge=1, le=MAX_ID)
     email: Email
     full_name: Name | None = None
-    profile_picture: Annotated[str, Field(max_length=2048), AfterValidator(_printable)] | None = None
+    profile_picture: Annotated[str, Field(max_length=2048), AfterValidator(printable)] | None = None
     is_active: bool = True
     is_admin: bool = False
 

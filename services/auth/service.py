@@ -62,7 +62,7 @@ class Accounts:
             }
             if any(getattr(account, column) != value for column, value in wanted.items()):
                 account = active(await repository.change(tx.connection, account.id, **wanted))
-            session_id = await self._sessions.begin(tx, account, place)
+            account, session_id = await self._sessions.begin(tx, account.id, place)
         return await self._tokens.issue(account, session_id)
 
     async def account(self, caller: Principal) -> Account:

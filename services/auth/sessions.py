@@ -9,10 +9,8 @@ import hashlib
 import logging
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from libs.common.acts import Act, Origin, Place
-from libs.common.contracts.auth import SessionRevoked
 from libs.common.db import Database, Transaction
 from libs.common.errors import Unauthenticated
 from libs.common.web.auth import EXPIRED, Principal
@@ -21,12 +19,12 @@ from services.auth.acts import record
 from services.auth.errors import SessionEnded, SessionNotFound
 from services.auth.models import MAX_ID
 from services.auth.repository import Account
+from services.auth.revoking import ENDED, LOGOUT, REPLAYED, end_sessions
 from services.auth.session_repository import Session
 from services.auth.tokens import AccessTokens, active
 
 log = logging.getLogger(__name__)
 
-LOGOUT, ENDED, REPLAYED, LINKED = "logout", "ended", "replayed", "linked"
 # Days that sessions are kept after the last moment at which they could have been continued, for questions after a theft.
 KEPT_DAYS = 30
 
@@ -57,8 +55,13 @@ class Sessions:
         self._tokens = tokens
         self._rules = rules
 
-    async def begin(self, tx: Transaction, account: Account, place: Place) -> str:
-        """The id of a new session of `account`."""
+    async def begin(self, tx: Transaction, user_id: int, place: Place) -> tuple[Account, str]:
+        """The account as it is now, which does not change before the new session is there, and the session's id.
+
+        So whoever switches the account off, or takes a right from it, ends this session too. Raises `UnknownUser`,
+        `Deactivated`.
+        """
+        account = active(await repository.account(tx.connection, user_id, hold=True))
         session_id = secrets.token_hex(16)
         await session_repository.add(
             tx.connection,
@@ -70,12 +73,12 @@ class Sessions:
             lifetime=self._rules.lifetime,
         )
         await record(tx, Act.SIGNED_IN, Origin(place, account.id, session_id))
-        return session_id
+        return account, session_id
 
-    async def begin_refreshable(self, tx: Transaction, account: Account, place: Place) -> tuple[str, str]:
-        """A new session, and the first refresh token of it."""
-        session_id = await self.begin(tx, account, place)
-        return session_id, await self._new_refresh_token(tx, session_id)
+    async def begin_refreshable(self, tx: Transaction, user_id: int, place: Place) -> tuple[Account, str, str]:
+        """A new session as above, and the first refresh token of it."""
+        account, session_id = await self.begin(tx, user_id, place)
+        return account, session_id, await self._new_refresh_token(tx, session_id)
 
     async def refresh(self, caller: Principal, place: Place, *, expired: bool) -> str:
         """A new access token for one of a live session, with what is true of the account now.
@@ -167,18 +170,8 @@ class Sessions:
             await record(tx, Act.REPLAY_NOTICED, Origin(place, user_id, session_id))
 
     async def _end(self, tx: Transaction, user_id: int, reason: str, session_id: str | None = None) -> bool:
-        ended = await session_repository.end(tx.connection, user_id=user_id, reason=reason, session_id=session_id)
-        for session in ended:
-            tx.publish(
-                SessionRevoked(
-                    session_id=session.id,
-                    user_id=user_id,
-                    reason=reason,
-                    tokens_until=datetime.now(UTC) + timedelta(seconds=self._tokens.outlive_seconds),
-                ),
-                subject=f"session:{session.id}",
-            )
-        return bool(ended)
+        outlive = self._tokens.outlive_seconds
+        return await end_sessions(tx, user_id, reason, outlive_seconds=outlive, session_id=session_id)
 
     @staticmethod
     async def _new_refresh_token(tx: Transaction, session_id: str) -> str:

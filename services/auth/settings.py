@@ -10,6 +10,7 @@ from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, To
 from libs.common.web.internal import InternalSettings
 from services.auth.provider import GOOGLE
 
+MAX_TOKEN_SECONDS = 60 * 60
 WEB_ADDRESS = r"^https?://[^\s/?#]+"
 
 
@@ -29,7 +30,7 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSetting
     required_in_production = ("key_secret", "google_client_ids")
 
     # seconds that an access token is valid: other services accept it so long, whatever became of its session
-    token_seconds: int = Field(15 * 60, ge=60, le=60 * 60)
+    token_seconds: int = Field(15 * 60, ge=60, le=MAX_TOKEN_SECONDS)
     # seconds without a refresh after which a session ends, and after which it ends in any case; learners come weekly
     session_idle_seconds: int = Field(14 * 24 * 3600, ge=60, le=90 * 24 * 3600)
     session_seconds: int = Field(90 * 24 * 3600, ge=60, le=366 * 24 * 3600)

@@ -9,8 +9,9 @@ from services.auth.acts import Refusals, record
 from services.auth.errors import IdentityConflict
 from services.auth.provider import Identity, Provider
 from services.auth.repository import Account
+from services.auth.revoking import LINKED
 from services.auth.service import tell_of_new
-from services.auth.sessions import LINKED, Sessions
+from services.auth.sessions import Sessions
 from services.auth.tokens import AccessTokens, active
 
 GOOGLE = "google"  # login_type of accounts that the provider vouches for, as clients know it
@@ -37,7 +38,7 @@ class GoogleSignIn:
             identity = await self._provider.identity(id_token)
             async with self._database.transaction() as tx:
                 account = active(await self._account_of(tx, identity, place))
-                session_id = await self._sessions.begin(tx, account, place)
+                account, session_id = await self._sessions.begin(tx, account.id, place)
         return await self._tokens.issue(account, session_id)
 
     async def account_of(self, identity: Identity, place: Place) -> Account:

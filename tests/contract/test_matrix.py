@@ -27,6 +27,12 @@ POST   /api/auth/token                                        422  422   422   4
 GET    /api/auth/sessions                                     401  200   200   200     401    401
 DELETE /api/auth/sessions                                     401  204   204   204     401    401
 DELETE /api/auth/sessions/{session_id}                        401  404   404   404     401    401
+GET    /api/auth/me/activity                                  401  200   200   200     401    401
+GET    /api/auth/users                                        401  403   403   200     401    401
+POST   /api/auth/users/{user_id}/deactivate                   401  403   403   422     401    401
+POST   /api/auth/users/{user_id}/activate                     401  403   403   422     401    401
+PUT    /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
+DELETE /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
 POST   /api/auth/google-login                                 422  422   422   422     422    422
 GET    /api/auth/google/start                                 422  422   422   422     422    422
 GET    /api/auth/google/callback                              400  400   400   400     400    400
@@ -133,6 +139,7 @@ def test_everybody_is_answered_what_the_table_says(house: Site, finished: str, m
         script_id=script,
         job_id=finished,
         request_id=UNKNOWN,
+        user_id=UNKNOWN,
         query="hardy",
         category="x",
         key="x",

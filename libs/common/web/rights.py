@@ -80,6 +80,7 @@ _AUTH: Final[Rights] = {
     "GET /api/auth/sessions": OWN,
     "DELETE /api/auth/sessions": OWN,
     "DELETE /api/auth/sessions/{session_id}": OWN,
+    "GET /api/auth/me/activity": OWN,
     "GET /api/auth/users": ADMIN,
     "POST /api/auth/users/{user_id}/deactivate": ADMIN,
     "POST /api/auth/users/{user_id}/activate": ADMIN,
