@@ -9,7 +9,7 @@ import uvloop
 
 from libs.common.errors import Unavailable, YouSyncError
 from yousync.local.process import LocalServerError
-from yousync.stores import find_stores
+from yousync.stores import find_database
 from yousync.terminal import complain, options
 
 if TYPE_CHECKING:  # imported where it is used: `yousync --help` need not wait for it
@@ -43,7 +43,7 @@ def on_auth(work: Callable[["Database"], Awaitable[T]]) -> T:
     from services.auth.texts import spoken
 
     async def open_and_work() -> T:
-        async with database_of(find_stores(options()).database_urls["auth"]) as database:
+        async with database_of(find_database("auth", options())) as database:
             return await work(database)
 
     try:

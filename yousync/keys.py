@@ -1,16 +1,16 @@
 """`yousync keys`: the keys that sign access tokens, replaced while everything runs."""
 
-import typer
-import uvloop
-from rich.console import Console
+from typing import TYPE_CHECKING
 
-from libs.common.errors import Unavailable
-from yousync.local.process import LocalServerError
-from yousync.options import Options
-from yousync.stores import find_database
+import typer
+
+from yousync.accounts import on_auth
+from yousync.terminal import complain
+
+if TYPE_CHECKING:
+    from libs.common.db import Database
 
 app = typer.Typer(no_args_is_help=True)
-errors = Console(stderr=True, soft_wrap=True)
 
 
 @app.callback()
@@ -26,30 +26,23 @@ def rotate() -> None:
     """
     from services.auth.keys import ROTATION_SECONDS
 
-    try:
-        retired = uvloop.run(retire(find_database("auth", Options())))
-    except (LocalServerError, Unavailable) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(2) from error
+    retired = on_auth(retire)
     if not retired:
-        errors.print("no key can be replaced: none was made yet, or the last one is on its way out", style="red")
+        complain("no key can be replaced: none was made yet, or the last one is on its way out")
         raise typer.Exit(1)
     for kid in retired:
         typer.echo(f"{kid} signs for {ROTATION_SECONDS:.0f} s more, what it signed is valid until it expires.")
 
 
-async def retire(database_url: str) -> list[str]:
+async def retire(database: "Database") -> list[str]:
     """Let the keys in this database of auth sign for `ROTATION_SECONDS` more; their ids."""
-    from sqlalchemy.engine import make_url
-
-    from libs.common.db import Database
+    from libs.common.acts import Act, Origin
+    from services.auth.acts import OPERATOR, record
     from services.auth.keys import ROTATION_SECONDS
     from services.auth.repository import retire_keys
 
-    url = make_url(database_url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-    database = Database(url, source="yousync", pool_size=1)
-    try:
-        async with database.transaction() as tx:
-            return await retire_keys(tx.connection, seconds=ROTATION_SECONDS)
-    finally:
-        await database.close()
+    async with database.transaction() as tx:
+        retired = await retire_keys(tx.connection, seconds=ROTATION_SECONDS)
+        for kid in retired:
+            await record(tx, Act.KEYS_ROTATED, Origin(), thing=f"key:{kid}", service=OPERATOR)
+    return retired

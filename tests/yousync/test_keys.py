@@ -1,6 +1,7 @@
 """yousync keys rotate, over a real database of auth."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -42,6 +43,10 @@ def test_rotating_replaces_the_key_without_a_gap(database_url: str) -> None:
     signs, new, also = asyncio.run(published())
     assert (signs, also) == (old, old)
     assert new != old
+    logged = runner.invoke(app, ["acts", "--json"]).output.splitlines()
+    assert [(act["act"], act["thing"], act["service"]) for act in map(json.loads, logged)] == [
+        ("keys_rotated", f"key:{old}", "yousync")
+    ]
 
 
 def test_without_a_database_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
