@@ -22,9 +22,11 @@ NOT_FROM_CLIENTS = frozenset(
 NOT_FROM_SERVICES = frozenset({b"date", b"server", b"x-request-id"})
 
 
-def to_service(scope: Scope) -> CIMultiDict[str]:
-    """The headers of a client's request as the service gets them."""
+def to_service(scope: Scope, *, cookies: bool) -> CIMultiDict[str]:
+    """The headers of a client's request as the service gets them, without `cookies` if these are not for it."""
     dropped = HOP_BY_HOP | NOT_FROM_CLIENTS | _nominated(scope["headers"])
+    if not cookies:
+        dropped |= {b"cookie"}
     headers: CIMultiDict[str] = CIMultiDict(
         (name.decode("latin-1"), _text(value))
         for name, value in scope["headers"]
@@ -42,10 +44,12 @@ def to_service(scope: Scope) -> CIMultiDict[str]:
     return headers
 
 
-def to_client(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """The headers of a service's answer as the client gets them."""
+def to_client(headers: RawHeaders, *, cookies: bool) -> list[tuple[bytes, bytes]]:
+    """The headers of a service's answer as the client gets them; only some may set `cookies`."""
     lowered = [(name.lower(), value) for name, value in headers]
     dropped = HOP_BY_HOP | NOT_FROM_SERVICES | _nominated(lowered)
+    if not cookies:
+        dropped |= {b"set-cookie"}
     return [(name, value) for name, value in lowered if name not in dropped]
 
 

@@ -12,6 +12,7 @@ from libs.common.bus.factory import open_bus
 from libs.common.web.app import create_app
 from libs.common.web.auth import verifier_for
 from services.gateway import endpoints, mypage_endpoints
+from services.gateway.browsers import BrowserHeaders
 from services.gateway.callers import Callers
 from services.gateway.cors import Cors
 from services.gateway.counters import open_counters
@@ -19,6 +20,7 @@ from services.gateway.health import PlatformHealth
 from services.gateway.history import Histories
 from services.gateway.hub import Hub
 from services.gateway.limits import Limiter, Limits
+from services.gateway.metrics import metrics_server
 from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 from services.gateway.proxy import FORM_BYTES, Proxy
@@ -68,8 +70,9 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with background(listen(), hub.beat()):
-            yield
+        with metrics_server(settings.metrics_listen):
+            async with background(listen(), hub.beat()):
+                yield
         await hub.close()
         if bus is None:
             await the_bus.close()
@@ -84,6 +87,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         lifespan=lifespan,
         checks={"bus": bus_check},
         own_schema=False,
+        metrics=False,
     )
     app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
@@ -91,6 +95,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.add_middleware(Limits, limiter=limiter)
     app.add_middleware(Callers, verifier=verifier)
     app.add_middleware(Cors, origins=settings.origins)
+    app.add_middleware(BrowserHeaders, https=settings.public_url.startswith("https://"))
     app.state.stopping = (hub.stop,)
     app.state.hub = hub
     app.state.health = PlatformHealth(upstreams, the_bus)

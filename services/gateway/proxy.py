@@ -64,6 +64,7 @@ class Proxy:
             receive,
             send,
             limit=self._limits[route.body],
+            cookies=route.cookies,
             upstream_seconds=self._upstream_seconds,
             client_seconds=self._client_seconds,
         )
@@ -75,7 +76,7 @@ class Proxy:
                     scope["method"],
                     scope["raw_path"].decode("ascii"),
                     scope["query_string"].decode("ascii"),
-                    headers=headers.to_service(scope),
+                    headers=headers.to_service(scope, cookies=route.cookies),
                     body=exchange.body(),
                 )
             )
@@ -94,11 +95,20 @@ class _Exchange:
     """One request on its way through: what arrived, what was answered, and who is being waited for."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, limit: int, upstream_seconds: float, client_seconds: float
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        limit: int,
+        cookies: bool,
+        upstream_seconds: float,
+        client_seconds: float,
     ) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._cookies = cookies
         self._upstream_seconds = upstream_seconds
         self._client_seconds = client_seconds
         given = dict(scope["headers"])
@@ -161,7 +171,7 @@ class _Exchange:
 
     async def _pass_on(self, answer: aiohttp.ClientResponse) -> None:
         self._wait_for_client()
-        await self._start(answer.status, headers.to_client(answer.raw_headers))
+        await self._start(answer.status, headers.to_client(answer.raw_headers, cookies=self._cookies))
         while chunk := await self._next(answer.content):
             self._wait_for_client()
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

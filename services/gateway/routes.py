@@ -58,6 +58,7 @@ class Route:
     service: Service
     costs: Costs
     body: BodySize = BodySize.SMALL
+    cookies: bool = False  # nothing else gets the cookies of a browser: who calls is proved by a bearer, never by them
 
 
 def _exact(name: str, service: Service, costs: Costs, body: BodySize = BodySize.SMALL) -> Route:
@@ -66,9 +67,10 @@ def _exact(name: str, service: Service, costs: Costs, body: BodySize = BodySize.
     return Route(name, re.compile("/".join(parts) + "/?"), service, costs, body)
 
 
-def _below(prefix: str, service: Service, costs: Costs, body: BodySize = BodySize.SMALL) -> Route:
+def _below(prefix: str, service: Service, costs: Costs, body: BodySize = BodySize.SMALL, *, cookies: bool = False) -> Route:
     """`prefix` and everything below it."""
-    return Route(prefix, re.compile(re.escape(prefix) + "(/.*)?", re.DOTALL), service, costs, body)
+    pattern = re.compile(re.escape(prefix) + "(/.*)?", re.DOTALL)
+    return Route(prefix, pattern, service, costs, body, cookies)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -102,7 +104,7 @@ ROUTES: tuple[Route, ...] = (
     _exact("/api/mypage/bookmarks/{token_id}", Service.CATALOG, ORDINARY),
     _below("/api/request", Service.CATALOG, ORDINARY),
     _exact("/api/catalog/import", Service.CATALOG, UPLOADING, BodySize.IMPORT),
-    _below("/api/auth/google", Service.AUTH, SIGNING_IN),
+    _below("/api/auth/google", Service.AUTH, SIGNING_IN, cookies=True),
     _exact("/api/auth/google-login", Service.AUTH, SIGNING_IN),
     _exact("/api/auth/dev-login", Service.AUTH, SIGNING_IN),
     _exact("/api/auth/refresh", Service.AUTH, SIGNING_IN),

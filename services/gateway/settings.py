@@ -1,14 +1,15 @@
 """Settings of gateway."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, VerifierSettings
 from libs.common.web.internal import InternalSettings
 from services.gateway.counters import MEMORY
+from services.gateway.origins import origin
 from services.gateway.rates import PER_ADDRESS, PER_USER, Rates
 from services.gateway.routes import Cost
 
@@ -18,16 +19,18 @@ MIB = 1024 * 1024
 def _comma_list(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _no_wildcard(value: tuple[str, ...]) -> tuple[str, ...]:
-    if "*" in value:
-        raise ValueError("name the origins: with credentials allowed, * would let every page act as its visitor")
-    return value
+def _origin_of(url: str) -> str:
+    return origin("/".join(url.split("/", 3)[:3]))
 
 
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list), BeforeValidator(_no_wildcard)]
+Origin = Annotated[str, AfterValidator(origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_list)]
+
+# The web client while somebody works on it.
+DEVELOPED = "http://localhost:3000"
 
 
 class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
@@ -45,8 +48,10 @@ class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     notifier_url: str = Field("http://127.0.0.1:8004", validation_alias="NOTIFIER_URL")
     # how browsers reach this gateway; always an allowed origin
     public_url: str = Field("http://127.0.0.1:8000", validation_alias="PUBLIC_URL")
-    # other pages that may call with credentials, comma separated: the web client, developed and deployed
-    cors_origins: Origins = ("http://localhost:3000", "https://yousync.link")
+    # other origins whose pages may call with credentials, comma separated; in production over TLS only
+    cors_origins: Origins = ("https://yousync.link",)
+    # host:port where Prometheus reads metrics, which the public port does not show; nowhere by default
+    metrics_listen: str = Field("", pattern=r"^([0-9a-zA-Z.:\[\]-]+:[0-9]{1,5})?$")
 
     # Bytes that a request's body may have. `audio` enforces the exact size of a recording; here form data is counted in.
     max_upload_bytes: int = Field(50 * MIB, ge=1)
@@ -76,6 +81,26 @@ class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     # seconds between comments on a stream, so that proxies on the way (the strictest cut after 30 s) keep it open
     heartbeat_seconds: float = Field(15.0, gt=0)
 
+    @field_validator("public_url")
+    @classmethod
+    def _an_address_of_ours(cls, value: str) -> str:
+        _origin_of(value)
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _proxies_that_are_named(cls, value: str) -> str:
+        if "*" in value:
+            raise ValueError("name the proxies: with *, every client says itself where it comes from")
+        return value
+
+    @model_validator(mode="after")
+    def _over_tls_in_production(self) -> Self:
+        plain = [each for each in self.cors_origins if not each.startswith("https://")]
+        if self.environment == "production" and plain:
+            raise ValueError(f"GATEWAY_CORS_ORIGINS: in production a page must have come over TLS: {', '.join(plain)}")
+        return self
+
     @field_validator("limits_url")
     @classmethod
     def _counters_that_are_known(cls, value: SecretStr) -> SecretStr:
@@ -97,4 +122,5 @@ class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
     @property
     def origins(self) -> tuple[str, ...]:
         """All origins whose pages may call."""
-        return (*self.cors_origins, self.public_url.rstrip("/"))
+        developed = () if self.environment == "production" else (DEVELOPED,)
+        return (*self.cors_origins, _origin_of(self.public_url), *developed)

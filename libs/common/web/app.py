@@ -26,6 +26,7 @@ def create_app(
     lifespan: Lifespan,
     checks: Mapping[str, Check],
     own_schema: bool = True,
+    metrics: bool = True,
     rights: Rights | None = None,
 ) -> FastAPI:
     """An app with problem details, health, metrics, request logs. Paths answer with and without their trailing slash.
@@ -33,7 +34,8 @@ def create_app(
     Who may call what, `rights` say (those of `service` in `rights.py`); with an endpoint that is not there the app does not
     start.
 
-    `/openapi.json` shows the service's own routes; only the gateway makes its own, over all services (`own_schema=False`).
+    `/openapi.json` shows the service's own routes; only the gateway makes its own, over all services (`own_schema=False`),
+    and only there `/metrics` is not for whoever reaches the port (`metrics=False`).
     """
     app = FastAPI(
         title=title,
@@ -53,7 +55,8 @@ def create_app(
     for router in routers:
         app.include_router(router)
     app.include_router(health_router(service, checks), include_in_schema=False)
-    app.add_api_route("/metrics", _metrics, include_in_schema=False)
+    if metrics:
+        app.add_api_route("/metrics", _metrics, include_in_schema=False)
     app.add_middleware(_EitherSlash)
     app.add_middleware(Observe, service=service)
     return app

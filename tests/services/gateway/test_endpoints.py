@@ -3,7 +3,8 @@ import re
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ValidationError
+from prometheus_client import generate_latest
+from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from libs.common.bus.memory import MemoryBus
@@ -66,14 +67,17 @@ async def test_known_pages_may_ask_with_credentials(gateway: httpx.AsyncClient, 
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": "PATCH",
-        "Access-Control-Request-Headers": "authorization,x-own",
+        "Access-Control-Request-Headers": "authorization,content-type,if-match,idempotency-key",
     }
     response = await gateway.options("/api/tokens/1", headers=asked)
     assert (response.status_code, response.text) == (200, "OK")
     assert response.headers["access-control-allow-origin"] == origin
     assert response.headers["access-control-allow-credentials"] == "true"
     assert "PATCH" in response.headers["access-control-allow-methods"]
-    assert response.headers["access-control-allow-headers"] == "authorization,x-own"
+    allowed = response.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "if-match", "idempotency-key"} <= set(allowed)
+    assert int(response.headers["access-control-max-age"]) > 0
+    assert "Origin" in response.headers["vary"]
 
 
 async def test_other_pages_may_not(gateway: httpx.AsyncClient, notifier: FakeNotifier) -> None:
@@ -131,17 +135,6 @@ async def test_an_unexpected_error_of_its_own_is_readable_too(
     response = await gateway.get("/api/tokens/1", headers={"Origin": ALLOWED})
     assert (response.status_code, response.json()["detail"]) == (500, "Internal Server Error")
     assert response.headers["access-control-allow-origin"] == ALLOWED
-
-
-def test_any_page_at_all_cannot_be_allowed() -> None:
-    with pytest.raises(ValidationError, match="name the origins"):
-        GatewaySettings(cors_origins=("*",))
-
-
-def test_origins_are_a_comma_list_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "https://a.example, https://b.example/")
-    monkeypatch.setenv("PUBLIC_URL", "https://api.example/")
-    assert GatewaySettings().origins == ("https://a.example", "https://b.example", "https://api.example")
 
 
 # Documentation
@@ -207,7 +200,7 @@ async def test_the_pages_show_that_document(gateway: httpx.AsyncClient, path: st
 async def test_metrics_count_what_was_passed_on(gateway: httpx.AsyncClient, catalog: Fake) -> None:
     catalog.app = lambda scope, receive, send: answer(send, 418, b"")
     await gateway.get("/api/tokens/1")
-    metrics = (await gateway.get("/metrics")).text
+    metrics = generate_latest().decode()
     assert 'yousync_proxied_requests_total{status="418",upstream="catalog"} 1.0' in metrics
     assert 'yousync_http_requests_total{method="GET",route="/api/tokens",service="gateway",status="418"} 1.0' in metrics
     assert "yousync_open_streams{" in metrics
