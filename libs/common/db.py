@@ -2,6 +2,7 @@
 
 SQLAlchemy Core on asyncpg: statements are built from tables, rows become the repository's own values. The unit-of-work of
 an ORM is not used, because every use case here is a handful of explicit statements and each costs a learner milliseconds.
+Where many learners wait for a statement it is a `Statement`, which the driver is given as it is.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DBAPIError
@@ -22,9 +24,15 @@ from libs.common.contracts.base import Event
 from libs.common.errors import Unavailable
 from libs.common.outbox import writer
 from libs.common.outbox.handover import Handover, Offer
+from libs.common.statement import Statement
 from libs.common.telemetry import child_traceparent, going_on
 
 CONNECT_SECONDS = 5.0
+# What PostgreSQL says when it ends a connection: the end itself may be heard of later.
+_GONE = (
+    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+    *(asyncpg.CannotConnectNowError, asyncpg.IdleInTransactionSessionTimeoutError),
+)
 
 
 class DatabaseUnavailable(Unavailable):
@@ -59,8 +67,11 @@ class Outgoing:
 class Transaction:
     """One open transaction. Leaving the block commits, an exception rolls back; no network call belongs inside."""
 
-    def __init__(self, connection: AsyncConnection, *, source: str, handover: Handover, offer: Offer) -> None:
+    def __init__(
+        self, connection: AsyncConnection, driver: asyncpg.Connection, *, source: str, handover: Handover, offer: Offer
+    ) -> None:
         self.connection = connection
+        self._driver = driver
         self._source = source
         self._handover = handover
         self._offer = offer
@@ -76,13 +87,18 @@ class Transaction:
         Not inside a savepoint: the relay publishes all that was written if the transaction commits.
         """
         if self._messages:
-            await writer.write(self.connection, self._messages, hint=self._offer.hint)
+            await self.rows(writer.WRITE, writer.parameters(self._messages, self._offer.hint))
             self._handover.add(self._offer, self._messages)
             self._messages.clear()
 
+    async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
+        """What the statement finds."""
+        found: list[asyncpg.Record] = await self._driver.fetch(statement.sql, *statement.arguments(values))
+        return found
+
     async def first_time(self, message: Message, handler: str) -> bool:
         """True once per message and handler, False for every later delivery: the effect is committed already."""
-        return await inbox.remember(self.connection, message, handler)
+        return await inbox.remember(self, message, handler)
 
 
 class Database:
@@ -97,18 +113,31 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_SECONDS,
             pool_pre_ping=False,  # a stale connection fails one statement, is retried by its caller, and leaves the pool
+            isolation_level="AUTOCOMMIT",  # one statement needs no transaction, and `transaction` begins its own
             connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"application_name": source, "jit": "off"}},
         )
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits with its outbox rows when the block ends without an exception."""
-        with unavailable_as_ours(), self.handover.offering() as offer:
-            async with self.engine.begin() as connection:
-                tx = Transaction(connection, source=self._source, handover=self.handover, offer=offer)
-                yield tx
-                await tx.flush()
+        with self.handover.offering() as offer:
+            async with self._connected() as (connection, driver):
+                await driver.execute("BEGIN")
+                try:
+                    tx = Transaction(connection, driver, source=self._source, handover=self.handover, offer=offer)
+                    yield tx
+                    await tx.flush()
+                except Exception:
+                    if not driver.is_closed():
+                        await driver.execute("ROLLBACK")
+                    raise
+                await driver.execute("COMMIT")
+
+    async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
+        """What one statement finds that is a transaction of its own: one round trip."""
+        async with self._connected() as (_, driver):
+            found: list[asyncpg.Record] = await driver.fetch(statement.sql, *statement.arguments(values))
+        return found
 
     async def change(self, change: writer.Change, parameters: Mapping[str, object], *outgoing: Outgoing) -> bool:
         """Commit one statement together with the events that follow from it, in one round trip.
@@ -120,8 +149,8 @@ class Database:
         with self.handover.offering() as offer:
             if messages:
                 self.handover.add(offer, messages)
-            async with self.autocommit() as connection:
-                changed = await change.apply(connection, parameters, messages, hint=offer.hint)
+            [found] = await self.rows(change.statement, {**parameters, **writer.parameters(messages, offer.hint)})
+            changed = bool(found[0])
             if not changed:
                 self.handover.withdraw(offer)
         return changed
@@ -137,8 +166,25 @@ class Database:
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement is a transaction of its own: one round trip instead of three."""
         with unavailable_as_ours():
-            async with self._autocommit.connect() as connection:
+            async with self.engine.connect() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        """A connection, and the driver's own, which the pool does not get back when nobody knows what a failure left of it."""
+        with unavailable_as_ours():
+            async with self.engine.connect() as connection:
+                driver = await _driver_of(connection)
+                try:
+                    yield connection, driver
+                except BaseException as error:
+                    gone = driver.is_closed() or isinstance(error, _GONE)
+                    if gone or driver.is_in_transaction() or not isinstance(error, Exception):
+                        driver.terminate()
+                        await connection.invalidate()
+                    if gone and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+                        raise DatabaseUnavailable("the database connection was lost") from error
+                    raise
 
     @asynccontextmanager
     async def lasting_connection(self) -> AsyncIterator[AsyncConnection]:
@@ -159,6 +205,11 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+    return driver
 
 
 async def move_identity_past(connection: AsyncConnection, table: sa.Table) -> None:

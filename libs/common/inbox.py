@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import UUID, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Message
+from libs.common.statement import Rows, Statement
 
 SWEEP_BATCH = 10_000  # rows at a time, so that no sweep takes long
 
@@ -24,19 +25,21 @@ INBOX = sa.Table(
 )
 PROCESSED_AT = sa.Index("inbox_processed_at", INBOX.c.processed_at)
 
-_NOTE = insert(INBOX).on_conflict_do_nothing().returning(INBOX.c.handler)
+_GIVEN = {c.name: sa.bindparam(c.name, type_=c.type) for c in INBOX.c if c.name != "processed_at"}
+NOTED = insert(INBOX).values(_GIVEN).on_conflict_do_nothing()  # to be given `values_of` a message, beside something else or not
+_NOTE = Statement(NOTED.returning(INBOX.c.handler))
 
 
-async def remember(connection: AsyncConnection, message: Message, handler: str) -> bool:
-    """Note that `handler` handles `message` in this transaction. False when it has done so before.
+async def remember(where: Rows, message: Message, handler: str) -> bool:
+    """Note that `handler` handles `message`. False when it has done so before.
 
-    A second delivery that runs at the same time waits here until the first commits or rolls back.
+    In a transaction a second delivery that runs at the same time waits here until the first commits or rolls back.
     """
-    return (await connection.execute(_NOTE, values_of(message, handler))).first() is not None
+    return bool(await where.rows(_NOTE, values_of(message, handler)))
 
 
 def values_of(message: Message, handler: str) -> dict[str, object]:
-    """The columns that an inbox row of `message` is given, for statements that insert it beside something else."""
+    """The columns that an inbox row of `message` is given."""
     return {"message_id": message.id, "handler": handler, "attempt": message.attempt}
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import BusUnavailable, Handler, Message, Subscription
@@ -13,6 +14,7 @@ from libs.common.bus.memory import MemoryBus
 from libs.common.bus.topology import Queue
 from libs.common.db import Database, DatabaseUnavailable, Outgoing, Transaction
 from libs.common.outbox import writer
+from libs.common.statement import Statement
 from tests.schedules.turns import FATE, Fate, Fault, Turns, die
 
 # Of one message in one queue: fewer than the ladder has rungs, or an honest message would end in the dead letters.
@@ -129,6 +131,10 @@ class FaultyDatabase(Database):
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         async with self._turn("does one statement"), super().autocommit() as connection:
             yield connection
+
+    async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
+        async with self._turn("does one statement"):
+            return await super().rows(statement, values)
 
     async def change(self, change: writer.Change, parameters: Mapping[str, object], *outgoing: Outgoing) -> bool:
         async with self._turn("changes", committing=True):

@@ -5,14 +5,14 @@ holds the relay's lease rides on the insert, which saves a round trip; PostgreSQ
 offered (`handover`), and from which id on the messages can be read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.bus.base import Message
 from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX, bucket_of
+from libs.common.statement import Statement
 
 _PREFIX = "outbox_"  # of our parameters, beside those of the caller's statement
 _FIELDS = {
@@ -46,36 +46,26 @@ def _notify(written: sa.CTE) -> sa.Select[tuple[object]]:
     return sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, hint)).select_from(written).having(sa.func.count() > 0)
 
 
-def _parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
+def parameters(messages: Sequence[Message], hint: str) -> dict[str, object]:
+    """The values of `WRITE`, and of a `Change` beside its own, that write one row per message."""
     columns = {_PREFIX + column: [getattr(message, name) for message in messages] for column, name in _FIELDS.items()}
     buckets = [bucket_of(message.subject) for message in messages]
     return {**columns, _PREFIX + "bucket": buckets, _PREFIX + "hint": hint}
 
 
-_WRITE = _notify(_insert(sa.true()))
-
-
-async def write(connection: AsyncConnection, messages: Sequence[Message], *, hint: str) -> None:
-    """Insert one row per message; the relay hears `hint` and the lowest id when the transaction commits."""
-    await connection.execute(_WRITE, _parameters(messages, hint))
+# The relay hears the hint and the lowest id when the transaction commits.
+WRITE = Statement(_notify(_insert(sa.true())))
 
 
 class Change:
     """An UPDATE, INSERT or DELETE that commits together with messages in one round trip; built once, applied often.
 
-    Its values are `sa.bindparam`s, given at each `apply`. The messages are written if it changes at least one row. It locks
-    that row before they get their ids, so the messages of two changes of a row have ids in the order of the commits.
+    Its values are `sa.bindparam`s. `statement` tells in one row whether it changed a row, and only then writes the messages. It
+    locks that row before they get their ids, so the messages of two changes of a row have ids in the order of the commits.
     """
 
     def __init__(self, statement: sa.Update | sa.Insert | sa.Delete) -> None:
         changed = statement.returning(sa.literal_column("1").label("one")).cte("changed")
         any_changed = sa.exists(sa.select(changed.c.one))
         written = _insert(any_changed)
-        self._statement = sa.select(any_changed, _notify(written).scalar_subquery())
-
-    async def apply(
-        self, connection: AsyncConnection, parameters: Mapping[str, object], messages: Sequence[Message], *, hint: str
-    ) -> bool:
-        """Whether a row was changed, and thus the messages written."""
-        done = await connection.execute(self._statement, {**parameters, **_parameters(messages, hint)})
-        return bool(done.scalar_one())
+        self.statement = Statement(sa.select(any_changed, _notify(written).scalar_subquery()))

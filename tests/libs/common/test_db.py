@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
 import pytest
@@ -9,6 +9,7 @@ from libs.common.bus.base import Message
 from libs.common.db import Database, DatabaseUnavailable, Outgoing
 from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
 from libs.common.outbox.writer import Change
+from libs.common.statement import Statement
 from libs.common.telemetry import log_context
 from tests.libs.common.events import NumberSeen
 
@@ -16,6 +17,35 @@ INSERT = sa.text("INSERT INTO numbers VALUES (1)")
 NUMBERS = sa.table("numbers", sa.column("value", sa.Integer))
 ADD = Change(sa.insert(NUMBERS).values(value=sa.bindparam("value")))
 REPLACE = Change(sa.update(NUMBERS).where(NUMBERS.c.value == sa.bindparam("old")).values(value=sa.bindparam("value")))
+
+
+ONE = Statement(sa.select(sa.literal_column("1")))
+SLEEP = Statement(sa.select(sa.func.pg_sleep(60)))
+# The other sessions of this database that are asleep.
+CUT = Statement(
+    sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
+)
+
+
+def lasting_transaction(database: Database) -> Callable[[Statement, Mapping[str, object]], Awaitable[list[asyncpg.Record]]]:
+    """As `database.rows`, in a transaction that has begun before."""
+
+    async def rows(statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
+        async with database.transaction() as tx:
+            await tx.connection.execute(sa.text("SELECT 1"))
+            return await tx.rows(statement, values)
+
+    return rows
+
+
+async def unavailable(use: Awaitable[object]) -> bool:
+    try:
+        await use
+    except DatabaseUnavailable:
+        return True
+    return False
 
 
 async def count(database: Database, what: str) -> int:
@@ -84,7 +114,7 @@ async def test_a_change_needs_no_events(database: Database) -> None:
 async def test_a_change_that_fails_publishes_nothing(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.connection.execute(sa.text("ALTER TABLE numbers ADD CHECK (value > 0)"))
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(asyncpg.CheckViolationError):
         await database.change(ADD, {"value": 0}, Outgoing(NumberSeen(value=0), "number:0"))
     assert await count(database, "outbox") == 0
 
@@ -99,10 +129,9 @@ async def test_of_two_changes_of_the_same_version_one_wins(database: Database) -
 
 
 async def test_changes_with_any_number_of_events_are_one_prepared_statement(database: Database) -> None:
-    async with database.autocommit() as connection:
-        for events in range(4):
-            messages = [Outgoing(NumberSeen(value=n), "number:1").message("test") for n in range(events)]
-            await ADD.apply(connection, {"value": events}, messages, hint="")
+    for events in range(4):
+        await database.change(ADD, {"value": events}, *(Outgoing(NumberSeen(value=n), "number:1") for n in range(events)))
+    async with database.autocommit() as connection:  # the same one: nobody else is at work
         prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WITH changed%'"
         assert (await connection.execute(sa.text(prepared))).scalar_one() == 1
 
@@ -156,6 +185,48 @@ async def test_a_connection_cut_by_the_server_is_unavailable_and_the_next_use_wo
     async with database.reading() as connection:
         assert (await connection.execute(sa.text("SELECT 1"))).scalar_one() == 1
     await database.close()
+
+
+async def test_a_connection_that_is_cut_under_a_statement_is_unavailable_and_the_next_use_works(
+    make_database: Callable[[str], str],
+) -> None:
+    database = Database(make_database("cut"), source="test", pool_size=2)
+    for how in (database.rows, lasting_transaction(database)):
+        onlooker = Database(str(database.engine.url.render_as_string(hide_password=False)), source="test")
+        async with asyncio.TaskGroup() as group:
+            asleep = group.create_task(unavailable(how(SLEEP, {})))
+            while not await onlooker.rows(CUT, {}):
+                pass
+        assert asleep.result()
+        await onlooker.close()
+        assert await how(ONE, {})
+    await database.close()
+
+
+async def test_a_cancelled_use_leaves_nothing_and_the_next_one_works(make_database: Callable[[str], str]) -> None:
+    database = Database(make_database("cut"), source="test", pool_size=1)
+    async with database.transaction() as tx:
+        await tx.connection.execute(sa.text("CREATE TABLE numbers (value int)"))
+    for how in (database.rows, lasting_transaction(database)):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await how(Statement(sa.text("INSERT INTO numbers SELECT 1 FROM pg_sleep(60)")), {})
+        assert await count(database, "numbers") == 0
+    await database.close()
+
+
+async def test_a_statement_that_fails_in_a_transaction_costs_no_connection(database: Database) -> None:
+    async def session() -> int:
+        [row] = await database.rows(Statement(sa.select(sa.func.pg_backend_pid())), {})
+        return int(row[0])
+
+    before = await session()
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        async with database.transaction() as tx:
+            await tx.connection.execute(INSERT)
+            await tx.rows(Statement(sa.text("SELECT 1 / 0")), {})
+    assert await session() == before
+    assert await count(database, "numbers") == 0
 
 
 async def test_a_database_is_not_ready_before_its_migrations_ran(make_database: Callable[[str], str]) -> None:

@@ -10,7 +10,7 @@ from libs.common.bus.base import BusUnavailable, Message
 from libs.common.db import Database, Outgoing
 from libs.common.outbox.relay import Relay
 from libs.common.outbox.table import NOTIFY_CHANNEL, OUTBOX
-from libs.common.outbox.writer import Change, write
+from libs.common.outbox.writer import WRITE, Change, parameters
 from tests.libs.common.events import NumberSeen
 
 ADD = Change(sa.insert(sa.table("numbers", sa.column("value", sa.Integer))).values(value=sa.bindparam("value")))
@@ -253,8 +253,8 @@ async def test_a_hint_that_comes_after_its_row_was_found_publishes_nothing_again
         message = Outgoing(NumberSeen(value=1), "a").message("test")
         with database.handover.offering() as offer:
             database.handover.add(offer, [message])
+            await database.rows(WRITE, parameters([message], "another process"))
             async with database.autocommit() as connection:
-                await write(connection, [message], hint="another process")
                 await until(lambda: bus.values() == [1])
                 await until_all_sent(database)
                 await connection.execute(sa.select(sa.func.pg_notify(NOTIFY_CHANNEL, f"{offer.hint} 1")))
