@@ -28,17 +28,20 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
     """The app. A `bus` that is given belongs to the caller, who starts and closes it; else the app has its own."""
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
+    film_bus = bus
+    if owns_bus and settings.preprocessor_broker_url is not None:
+        film_bus = open_bus(settings.model_copy(update={"broker_url": settings.preprocessor_broker_url}), name="preprocessor")
+    buses = dict.fromkeys((bus, film_bus) if owns_bus else ())
     analyst = _analyst(settings)
     films = None if settings.preprocessor_http_url is None else FilmBridge(str(settings.preprocessor_http_url), settings)
 
     async def work() -> None:
         await analyst.start()
-        if owns_bus:
-            await bus.start()
+        await asyncio.gather(*(each.start() for each in buses))
         async with asyncio.TaskGroup() as group:
             group.create_task(_worker(bus, analyst, settings).run())
             if films is not None:
-                group.create_task(_worker(bus, films, settings).run())
+                group.create_task(_worker(film_bus, films, settings).run())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,11 +50,10 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
         await analyst.close()
         if films is not None:
             await films.close()
-        if owns_bus:
-            await bus.close()
+        await asyncio.gather(*(each.close() for each in buses))
 
     async def check_bus() -> None:
-        if not bus.connected:
+        if not (bus.connected and film_bus.connected):
             raise BusUnavailable("not connected")
 
     return create_app(

@@ -3,7 +3,7 @@
 import os
 from typing import Literal, Self
 
-from pydantic import AnyHttpUrl, Field, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings
@@ -49,6 +49,8 @@ class AnalysisSettings(BusSettings):
     # --- whenever there is one ---
     # what makes scenes of films
     preprocessor_http_url: AnyHttpUrl | None = Field(None, validation_alias="YOUTUBE_PREPROCESSOR_HTTP_URL")
+    # the broker under the user that films are for, where that is another than the one that takes are for
+    preprocessor_broker_url: SecretStr | None = Field(None, validation_alias="PREPROCESSOR_BROKER_URL")
     # films that it has at a time; each keeps it busy for minutes
     preprocessor_concurrency: int = Field(2, ge=1, le=100)
     # for an answer, which says that it took the film; what it made it posts to the webhook, until the job's deadline

@@ -13,9 +13,11 @@ Promises, the same for every implementation (`tests/libs/common/bus/conformance.
   them has to be retried and one consumer reads the queue.
 - `drain` stops taking new messages and returns when the handlers that run have finished and were acknowledged.
 - Frames are ephemeral: a listener gets those of the partitions it is bound to, at most once, and may miss some.
+- A listener of messages gets a copy of each whose routing key it listens for, whatever queues do with theirs; at most once,
+  too. What it misses while it is away it must find elsewhere: nothing waits for it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -145,7 +147,14 @@ class Subscription(Protocol):
         """
 
 
-class FrameListener(Protocol):
+class Listener(Protocol):
+    """An ear of this process alone."""
+
+    async def close(self) -> None:
+        """Stop hearing anything."""
+
+
+class FrameListener(Listener, Protocol):
     """A gateway's ear on the frames of some partitions."""
 
     async def bind(self, partition: int) -> None:
@@ -156,9 +165,6 @@ class FrameListener(Protocol):
 
     async def unbind(self, partition: int) -> None:
         """Stop hearing `partition`."""
-
-    async def close(self) -> None:
-        """Stop hearing anything."""
 
 
 class Bus(Protocol):
@@ -180,6 +186,15 @@ class Bus(Protocol):
     async def consume(self, queue: Queue, handler: Handler, *, concurrency: int = 16) -> Subscription:
         """Handle the messages of `queue`, at most `concurrency` at a time; survives every kind of disconnection."""
 
+    async def listen(
+        self, patterns: Sequence[str], handler: Handler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
+    ) -> Listener:
+        """Hear every message whose routing key matches one of the topic `patterns`, one at a time, in the order of publishing.
+
+        For what each replica must know, where a queue would tell one of them. What the handler raises is logged, nothing is
+        retried. After a broken connection the ear is there again, then `on_reconnect` runs: some were missed.
+        """
+
     async def dead_letters(self, service: str, limit: int = 100) -> list[DeadLetter]:
         """Look at (not take) the oldest dead letters of `service`."""
 
@@ -198,5 +213,8 @@ class Bus(Protocol):
     ) -> FrameListener:
         """Hear frames. After a broken connection bindings are restored, then `on_reconnect` runs: some were missed."""
 
-    async def depths(self) -> dict[str, int]:
-        """Messages waiting, by queue name, for metrics; queues that cannot be looked at are left out."""
+    async def depths(self, queues: Collection[str] | None = None) -> dict[str, int]:
+        """Messages waiting, by queue name, for metrics: in `queues` (all that there are) and on the rungs of the ladder.
+
+        Queues that cannot be looked at are left out.
+        """

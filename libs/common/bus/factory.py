@@ -15,4 +15,5 @@ def open_bus(settings: BusSettings, *, name: str) -> Bus:
     scheme = url.partition("://")[0]
     if scheme not in ("amqp", "amqps"):
         raise ValueError(f"BROKER_URL must begin with amqp:// or amqps://, not with {scheme}://")
-    return RabbitBus(url, name=name, retry_ladder=settings.retry_ladder)
+    declares = settings.broker_topology == "declare"
+    return RabbitBus(url, name=name, retry_ladder=settings.retry_ladder, declares=declares)

@@ -7,11 +7,12 @@ deduplicate.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from libs.common.bus.base import (
     BusUnavailable,
@@ -20,11 +21,12 @@ from libs.common.bus.base import (
     FrameListener,
     Handler,
     HeldLetter,
+    Listener,
     Message,
     Subscription,
     Unroutable,
 )
-from libs.common.bus.frames import FrameInbox, check_partition
+from libs.common.bus.frames import Inbox, check_partition
 from libs.common.bus.metrics import CONNECTED, PUBLISHED
 from libs.common.bus.serial import Lanes
 from libs.common.bus.topology import QUEUES, RETRY_LADDER, Queue, dead_letter_queue, matches, retry_queue
@@ -32,6 +34,8 @@ from libs.common.bus.verdict import Outcome, run_handler
 
 # Per service. A laptop's dead letters are for looking at; the oldest go when nobody looks.
 DEAD_LETTERS_KEPT = 10_000
+
+L = TypeVar("L")
 
 
 @dataclass(slots=True)
@@ -182,9 +186,23 @@ class _HeldInMemory:
             self._lies_in.remove(self.letter)
 
 
+class _MemoryListener:
+    def __init__(self, patterns: Sequence[str], handler: Handler, forget: Callable[["_MemoryListener"], None]) -> None:
+        self.inbox = Inbox(handler)
+        self._patterns = patterns
+        self._forget = forget
+
+    def wants(self, message: Message) -> bool:
+        return any(matches(pattern, message.routing_key) for pattern in self._patterns)
+
+    async def close(self) -> None:
+        self._forget(self)
+        self.inbox.close()
+
+
 class _MemoryFrameListener:
     def __init__(self, handler: FrameHandler, forget: Callable[["_MemoryFrameListener"], None]) -> None:
-        self.inbox = FrameInbox(handler)
+        self.inbox = Inbox(handler)
         self.partitions: set[int] = set()
         self._forget = forget
 
@@ -214,7 +232,8 @@ class MemoryBus:
         self._published = 0
         self._queues = {queue.name: _QueueState(queue) for queue in QUEUES}
         self._dead: dict[str, deque[DeadLetter]] = {}
-        self._listeners: list[_MemoryFrameListener] = []
+        self._listeners: list[_MemoryListener] = []
+        self._frame_listeners: list[_MemoryFrameListener] = []
 
     async def start(self) -> None:
         self._open = True
@@ -229,7 +248,8 @@ class MemoryBus:
         await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
         # ... and after it, for those that their handlers gave back.
         self._fail_unfinished()
-        for listener in tuple(self._listeners):
+        listeners: list[Listener] = [*self._listeners, *self._frame_listeners]
+        for listener in listeners:
             await listener.close()
 
     @property
@@ -245,6 +265,12 @@ class MemoryBus:
             for state in self._queues.values()
             if any(matches(pattern, message.routing_key) for pattern in state.queue.bindings)
         ]
+        listening = [listener for listener in self._listeners if listener.wants(message)]
+        for listener in listening:
+            listener.inbox.put(message)
+        if listening and not bound:
+            PUBLISHED.labels(self.name, message.type, "confirmed").inc()
+            return
         if not bound:
             PUBLISHED.labels(self.name, message.type, "unroutable").inc()
             if message.must_route:
@@ -301,25 +327,33 @@ class MemoryBus:
         check_partition(partition)
         if not self._open:
             raise BusUnavailable("the bus is closed")
-        for listener in self._listeners:
+        for listener in self._frame_listeners:
             if partition in listener.partitions:
                 listener.inbox.put(partition, body)
 
     async def listen_frames(
         self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
     ) -> FrameListener:
-        listener = _MemoryFrameListener(handler, partial(_discard, self._listeners))
+        listener = _MemoryFrameListener(handler, partial(_discard, self._frame_listeners))
+        self._frame_listeners.append(listener)
+        return listener
+
+    async def listen(
+        self, patterns: Sequence[str], handler: Handler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
+    ) -> Listener:
+        listener = _MemoryListener(patterns, handler, partial(_discard, self._listeners))
         self._listeners.append(listener)
         return listener
 
-    async def depths(self) -> dict[str, int]:
+    async def depths(self, queues: Collection[str] | None = None) -> dict[str, int]:
         depths = {retry_queue(delay): 0 for delay in self.retry_ladder}
         for state in self._queues.values():
             depths[state.queue.name] = len(state.waiting)
             depths[dead_letter_queue(state.queue.service)] = len(self._dead.get(state.queue.service, ()))
             for resting in state.resting.values():
                 depths[retry_queue(resting.delay)] += 1
-        return depths
+        rungs = {retry_queue(delay) for delay in self.retry_ladder}
+        return {name: depth for name, depth in depths.items() if queues is None or name in queues or name in rungs}
 
     def _fail_unfinished(self) -> None:
         for state in self._queues.values():
@@ -331,6 +365,6 @@ class MemoryBus:
             state.resting.clear()
 
 
-def _discard(listeners: list[_MemoryFrameListener], listener: _MemoryFrameListener) -> None:
+def _discard(listeners: list[L], listener: L) -> None:
     if listener in listeners:
         listeners.remove(listener)

@@ -1,7 +1,8 @@
 """Which queues exist and what they hear: the whole broker as data.
 
-Every service declares all of it when it connects, so that services may start in any order and no event is lost because
-its consumer was never up yet. Declarations are those on which RabbitMQ 3.10 and 4.x behave the same.
+All of it is there before a service connects, so that services may start in any order and no event is lost because its
+consumer was never up yet: `yousync topology apply` makes it where each service has a user of its own, else every service
+declares it. Declarations are those on which RabbitMQ 3.10 and 4.x behave the same.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 EVENTS_EXCHANGE = "yousync.events"  # topic, durable
 FRAMES_EXCHANGE = "yousync.frames"  # direct, durable; one exclusive queue per gateway replica
 RETRY_EXCHANGE_PREFIX = "yousync.retry"  # one topic exchange + queue per rung
+# topic, durable; by the name of the queue. The default exchange would do, but whoever may publish there may fill any queue.
+DEAD_EXCHANGE = "yousync.dead"
 
 # Seconds a failed message waits before its next attempt: quick for a blip, long enough at the end for a person to mend
 # something (1.2 hours in all).
@@ -25,11 +28,23 @@ class Queue:
     # A quorum queue answers when most nodes of a cluster have a message on disk. Without, one node has it: faster by half,
     # for what somebody waits for live and comes again by other means when that node is lost for good.
     quorum: bool = True
+    # The broker's user that reads it, where that is not the service's own.
+    reader: str = ""
+
+    @property
+    def user(self) -> str:
+        """The broker's user that reads it."""
+        return self.reader or self.service
 
     @property
     def dead_letter_queue(self) -> str:
         """Where its poison messages and those that ran out of retries wait for a person."""
         return dead_letter_queue(self.service)
+
+
+def ear_prefix(user: str) -> str:
+    """How the names of the queues begin that `user` makes to hear what each of its processes must hear."""
+    return f"{user}.ear."
 
 
 def dead_letter_queue(service: str) -> str:
@@ -85,9 +100,19 @@ WORK_NORMAL = Queue("analysis.work.normal", "analysis", ("analysis.requested.nor
 WORK_LOW = Queue("analysis.work.low", "analysis", ("analysis.requested.low",))
 WORK = {"high": WORK_HIGH, "normal": WORK_NORMAL, "low": WORK_LOW}
 # Not among those: no analysis server may ever be given a film.
-PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",))
+PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",), reader="preprocessor")
 
 QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, AUTH, CATALOG, NOTIFIER, *WORK.values(), PREPROCESS)
+
+# Users of the broker behind which may be anybody's program: they see work, and not even what became of it.
+STRANGERS = frozenset({"analysis", "preprocessor"})
+
+
+def seen_by(user: str) -> tuple[str, ...]:
+    """The queues that a user of the broker reads, and the dead letters of a service of ours."""
+    read = [queue for queue in QUEUES if queue.user == user]
+    dead = {queue.dead_letter_queue for queue in read} if user not in STRANGERS else ()
+    return (*(queue.name for queue in read), *dead)
 
 
 def matches(pattern: str, routing_key: str) -> bool:

@@ -106,8 +106,9 @@ async def test_drift_names_what_is_otherwise_missing_and_unknown(topology: Topol
         "+ queue notifier.dead: quorum",
         "- queue yousync.retry.5s",
         "+ binding yousync.events -> audio.events by 'audio.uploaded'",
+        "+ binding yousync.dead -> notifier.dead by 'notifier.dead'",
         "- binding yousync.events -> audio.events by 'audio.#'",
-        "5 differences.",
+        "6 differences.",
     ]
     first = json.loads((await topology("drift", "--json")).stdout)[0]
     assert first == {

@@ -1,13 +1,14 @@
 """The bus over RabbitMQ. One connection publishes and one consumes, so that a broker that stops publishers still delivers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
+from yarl import URL
 
 from libs.common.bus.base import (
     BusUnavailable,
@@ -16,6 +17,7 @@ from libs.common.bus.base import (
     FrameListener,
     Handler,
     HeldLetter,
+    Listener,
     Message,
     Subscription,
     Unroutable,
@@ -25,10 +27,11 @@ from libs.common.bus.metrics import CONNECTED, PUBLISHED
 from libs.common.bus.rabbit import codec, graveyard
 from libs.common.bus.rabbit.consumer import Consumer
 from libs.common.bus.rabbit.declare import declare_topology
-from libs.common.bus.rabbit.ear import Ear
+from libs.common.bus.rabbit.ear import Ear, FrameEar, MessageEar
 from libs.common.bus.rabbit.graveyard import LOOK_TIMEOUT
 from libs.common.bus.rabbit.link import SET_UP_TIMEOUT, Link, broker_errors, close_channel
 from libs.common.bus.topology import (
+    DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
     FRAMES_EXCHANGE,
     QUEUES,
@@ -46,7 +49,8 @@ class RabbitBus:
     """A service's connection to RabbitMQ at `url` (amqp:// or amqps://).
 
     `name` is the service: it labels connections and metrics. `retry_ladder` and `publish_timeout` are in seconds; the latter
-    bounds a publish when the broker is blocked by a memory or disk alarm, or hangs.
+    bounds a publish when the broker is blocked by a memory or disk alarm, or hangs. Unless it `declares`, the topology is
+    there: its user may not make it, and is not let in before it is.
     """
 
     def __init__(
@@ -56,10 +60,13 @@ class RabbitBus:
         name: str,
         retry_ladder: tuple[float, ...] = RETRY_LADDER,
         publish_timeout: float = 10.0,
+        declares: bool = True,
     ) -> None:
         self.name = name
         self.retry_ladder = retry_ladder
         self._publish_timeout = publish_timeout
+        self._declares = declares
+        self._user = URL(url).user or name
         # Where messages go, by name and with confirms, and where frames go, without. Empty while not connected.
         self._exchanges: dict[str, AbstractExchange] = {}
         self._frames: AbstractExchange | None = None
@@ -114,6 +121,7 @@ class RabbitBus:
             concurrency=concurrency,
             service=self.name,
             ladder=self.retry_ladder,
+            declares=self._declares,
             put_aside=self._put_aside,
             forget=self._forget,
         )
@@ -153,14 +161,36 @@ class RabbitBus:
     async def listen_frames(
         self, handler: FrameHandler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
     ) -> FrameListener:
-        ear = Ear(self._consuming, handler, on_reconnect=on_reconnect, forget=self._forget)
+        ear = FrameEar(
+            self._consuming,
+            handler,
+            user=self._user,
+            declares=self._declares,
+            on_reconnect=on_reconnect,
+            forget=self._forget,
+        )
         await self._attach(ear)
         return ear
 
-    async def depths(self) -> dict[str, int]:
-        names = {retry_queue(delay) for delay in self.retry_ladder}
-        for queue in self._known:
-            names |= {queue.name, queue.dead_letter_queue}
+    async def listen(
+        self, patterns: Sequence[str], handler: Handler, *, on_reconnect: Callable[[], Awaitable[None]] | None = None
+    ) -> Listener:
+        ear = MessageEar(
+            self._consuming,
+            patterns,
+            handler,
+            user=self._user,
+            declares=self._declares,
+            on_reconnect=on_reconnect,
+            forget=self._forget,
+        )
+        await self._attach(ear)
+        return ear
+
+    async def depths(self, queues: Collection[str] | None = None) -> dict[str, int]:
+        if queues is None:
+            queues = {name for queue in self._known for name in (queue.name, queue.dead_letter_queue)}
+        names = {*queues, *map(retry_queue, self.retry_ladder)}
         depths: dict[str, int] = {}
         for name in sorted(names):
             with suppress(BusUnavailable):  # one that is not there, among others
@@ -231,8 +261,9 @@ class RabbitBus:
         self._publishing.watch(confirmed, "confirmed publishing")
         unconfirmed = await connection.channel(publisher_confirms=False)
         self._publishing.watch(unconfirmed, "unconfirmed publishing")
-        await declare_topology(confirmed, self.retry_ladder)
-        names = (EVENTS_EXCHANGE, *(retry_queue(delay) for delay in self.retry_ladder))
+        if self._declares:
+            await declare_topology(confirmed, self.retry_ladder)
+        names = (EVENTS_EXCHANGE, DEAD_EXCHANGE, *(retry_queue(delay) for delay in self.retry_ladder))
         self._exchanges = {name: await confirmed.get_exchange(name, ensure=False) for name in names}
         self._exchanges[""] = confirmed.default_exchange
         self._frames = await unconfirmed.get_exchange(FRAMES_EXCHANGE, ensure=False)

@@ -19,7 +19,7 @@ from libs.common.bus.rabbit import codec
 from libs.common.bus.rabbit.declare import declare_queue
 from libs.common.bus.rabbit.link import Link, broker_errors, close_channel
 from libs.common.bus.serial import Lanes
-from libs.common.bus.topology import Queue, retry_queue
+from libs.common.bus.topology import DEAD_EXCHANGE, Queue, retry_queue
 from libs.common.bus.verdict import Outcome, run_handler
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class Consumer:
         concurrency: int,
         service: str,
         ladder: tuple[float, ...],
+        declares: bool,
         put_aside: PutAside,
         forget: Callable[["Consumer"], None],
     ) -> None:
@@ -67,6 +68,7 @@ class Consumer:
         self._concurrency = concurrency
         self._service = service
         self._ladder = ladder
+        self._declares = declares
         self._put_aside = put_aside
         self._forget = forget
         self._lanes: Lanes[_Delivery] = Lanes(self._handle, concurrency=concurrency)
@@ -82,7 +84,8 @@ class Consumer:
             return
         channel = await connection.channel(publisher_confirms=False)
         self._unwatch = self._link.watch(channel, self._queue.name)
-        await declare_queue(channel, self._queue)
+        if self._declares:
+            await declare_queue(channel, self._queue)
         # No more than can be handled: what waits here could be handled by another consumer.
         await channel.set_qos(prefetch_count=self._concurrency)
         # The layer below aio-pika, because its `IncomingMessage` raises on properties that it cannot decode (RabbitMQ 4.x
@@ -138,7 +141,7 @@ class Consumer:
             CONSUMED.labels(self._service, queue.name, "unreadable", Outcome.DEAD.value).inc()
             DEAD_LETTERS.labels(self._service, queue.name, "unreadable").inc()
             letter = codec.dead_unreadable(delivery.raw, queue.name, delivery.error)
-            await self._move(delivery, "", queue.dead_letter_queue, letter)
+            await self._move(delivery, DEAD_EXCHANGE, queue.dead_letter_queue, letter)
             return
         verdict = await run_handler(self._handler, message, service=self._service, queue=queue.name, ladder=self._ladder)
         since = codec.first_failed(delivery.raw) or datetime.now(UTC)
@@ -150,7 +153,7 @@ class Consumer:
                 await self._move(delivery, retry_queue(verdict.delay), queue.name, again)
             case Outcome.DEAD:
                 dead = DeadLetter(message, queue.name, verdict.reason, verdict.error, since)
-                await self._move(delivery, "", queue.dead_letter_queue, codec.dead(dead))
+                await self._move(delivery, DEAD_EXCHANGE, queue.dead_letter_queue, codec.dead(dead))
 
     async def _move(self, delivery: _Delivery, exchange: str, routing_key: str, message: aio_pika.Message) -> None:
         """Put it elsewhere as `message`, confirmed, and only then acknowledge it here.

@@ -6,7 +6,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, Queue, dead_letter_queue, retry_queue
+from libs.common.bus.topology import (
+    DEAD_EXCHANGE,
+    EVENTS_EXCHANGE,
+    FRAMES_EXCHANGE,
+    QUEUES,
+    Queue,
+    dead_letter_queue,
+    retry_queue,
+)
 
 # Deliveries of one message that ended without an answer (consumers died) until the broker puts it to the dead letters.
 DELIVERY_LIMIT = 10
@@ -50,12 +58,13 @@ def one_queue(queue: Queue) -> Layout:
     guarded: Arguments = {**_QUORUM, **_AT_LEAST_ONCE, "x-delivery-limit": DELIVERY_LIMIT}
     dead: Arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": graveyard}
     return Layout(
-        {EVENTS_EXCHANGE: "topic"},
+        {EVENTS_EXCHANGE: "topic", DEAD_EXCHANGE: "topic"},
         {
             graveyard: {**_QUORUM, "x-delivery-limit": NO_DELIVERY_LIMIT},
             queue.name: {**(guarded if queue.quorum else _CLASSIC), **dead},
         },
-        [Binding(EVENTS_EXCHANGE, queue.name, pattern) for pattern in queue.bindings],
+        [Binding(DEAD_EXCHANGE, graveyard, graveyard)]
+        + [Binding(EVENTS_EXCHANGE, queue.name, pattern) for pattern in queue.bindings],
     )
 
 
@@ -70,8 +79,9 @@ def rung(delay: float) -> Layout:
     return Layout({name: "topic"}, {name: waiting}, [Binding(name, name, "#")])
 
 
-# The exchange of the frames; listeners bring their own queues.
+# The exchanges alone; listeners bring their own queues.
 FRAMES = Layout({FRAMES_EXCHANGE: "direct"}, {}, [])
+EVENTS = Layout({EVENTS_EXCHANGE: "topic"}, {}, [])
 
 
 def _together(parts: Iterable[Layout]) -> Layout:
@@ -81,5 +91,5 @@ def _together(parts: Iterable[Layout]) -> Layout:
     for part in parts:
         exchanges |= part.exchanges
         queues |= part.queues
-        bindings += part.bindings
+        bindings += (each for each in part.bindings if each not in bindings)
     return Layout(exchanges, queues, bindings)

@@ -593,6 +593,45 @@ class BusConformance:
         await bus.publish_frame(9, b"good")
         assert await ear.until(1) == [(9, b"good")]
 
+    # Listening
+
+    async def test_every_listener_hears_what_it_listens_for_whatever_queues_do_with_it(self, bus: Bus) -> None:
+        left, one, other = Recorder(), Recorder(), Recorder()
+        await bus.consume(LEFT, left)
+        await bus.listen(["test.both", "test.nobody"], one)
+        await bus.listen(["test.*"], other)
+        both, nobody = message("test.both", subject="same"), message("test.nobody", subject="same")
+        await bus.publish(both)
+        await bus.publish(message("test.left.one"))
+        await bus.publish(nobody)
+        assert await one.until(2) == [both, nobody]
+        assert await other.until(2) == [both, nobody]
+        assert [each.routing_key for each in await left.until(2)] == ["test.both", "test.left.one"]
+
+    async def test_a_listener_that_was_closed_hears_nothing_and_takes_nothing(self, bus: Bus) -> None:
+        gone, there = Recorder(), Recorder()
+        listener = await bus.listen(["test.nobody"], gone)
+        await listener.close()
+        with pytest.raises(Unroutable):
+            await bus.publish(message("test.nobody"))
+        await bus.listen(["test.nobody"], there)
+        await bus.publish(heard := message("test.nobody"))
+        assert await there.until(1) == [heard]
+        assert gone.messages == []
+
+    async def test_a_listener_that_fails_hears_the_next_and_has_nothing_again(self, bus: Bus) -> None:
+        async def fail(each: Message) -> None:
+            if each.body == b"bad":
+                raise KeyError("a bug")
+
+        heard = Recorder(fail)
+        await bus.listen(["test.nobody"], heard)
+        await bus.publish(message("test.nobody", body=b"bad"))
+        await bus.publish(message("test.nobody", body=b"good"))
+        await heard.until(2)
+        assert heard.bodies == [b"bad", b"good"]
+        assert await bus.dead_letters("test") == []
+
     @pytest.mark.parametrize("partition", [-1, 256])
     async def test_a_partition_that_does_not_exist_is_an_error(self, bus: Bus, partition: int) -> None:
         listener = await bus.listen_frames(Ear())

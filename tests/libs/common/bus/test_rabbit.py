@@ -228,6 +228,14 @@ class TestRabbitBus(BusConformance):
         await bus.publish(three := message("test.left.three"))
         assert await left.until(2) == [one, three]
 
+    async def test_a_listener_passes_over_what_is_no_message(self, bus: Bus, raw: aiormq.abc.AbstractChannel) -> None:
+        heard = Recorder()
+        await bus.listen(["test.left.raw"], heard)
+        await publish_raw(raw, {"ce-type": "t", "shoe": 43}, b"odd")
+        await publish_raw(raw, {"ce-id": "1", "ce-type": "t", "ce-source": "/s"}, b"good")
+        await heard.until(1)
+        assert heard.bodies == [b"good"]
+
     async def test_looking_again_and_again_opens_one_channel(self, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
         opened = []
         open_channel = aio_pika.Connection.channel

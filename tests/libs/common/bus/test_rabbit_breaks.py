@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from libs.common.bus.base import Bus, BusUnavailable, Message, Unroutable
 from libs.common.bus.rabbit import RabbitBus
-from libs.common.bus.topology import EVENTS_EXCHANGE, NOTIFIER, Queue, retry_queue
+from libs.common.bus.topology import EVENTS_EXCHANGE, NOTIFIER, Queue, ear_prefix, retry_queue
 from libs.common.errors import Unavailable
 from tests.libs.common.bus.conformance import LADDER, LEFT, ONE, PATIENCE, Ear, NewBus, Recorder, eventually, message, send
 from tests.libs.common.bus.proxy import Proxy
@@ -116,6 +116,24 @@ class TestWhenTheConnectionBreaks:
         for partition in (1, 2, 3):
             await distant.publish_frame(partition, b"after")
         assert await ear.until(3) == [(1, b"before"), (1, b"after"), (3, b"after")]
+
+    async def test_a_listener_to_messages_hears_again_and_is_told(self, distant: Bus, proxy: Proxy) -> None:
+        heard, told = Recorder(), asyncio.Event()
+
+        async def tell() -> None:
+            told.set()
+
+        await distant.listen(["test.nobody"], heard, on_reconnect=tell)
+        await distant.publish(before := message("test.nobody"))
+        await heard.until(1)
+        assert not told.is_set()
+        proxy.cut()
+        await disconnected(distant)
+        async with asyncio.timeout(PATIENCE):
+            await told.wait()
+        await connected(distant)
+        await distant.publish(after := message("test.nobody"))
+        assert await heard.until(2) == [before, after]
 
     async def test_consumers_added_while_it_is_broken_begin_when_it_is_back(
         self, distant: Bus, proxy: Proxy, raw: aiormq.abc.AbstractChannel
@@ -224,7 +242,7 @@ class TestWhenTheBrokerSaysNo:
         await (await bus.listen_frames(ear, on_reconnect=tell)).bind(1)
         names = (await control(rabbitmq, "list_queues", "name")).split()
         for name in names:
-            if name.startswith("amq.gen-"):
+            if name.startswith(ear_prefix("yousync")):
                 await control(rabbitmq, "eval", CANCEL.format(queue=name))
         async with asyncio.timeout(PATIENCE):
             await told.wait()
