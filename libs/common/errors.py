@@ -35,10 +35,13 @@ class YouSyncError(Exception):
     kind: ClassVar[Kind] = Kind.INVALID
     code: ClassVar[str] = "error"
     members: Mapping[str, Any] = MappingProxyType({})  # what programs are told beside `code`
+    why: str = ""  # a word for metrics and logs about a caller who is refused, where `code` says less or something else
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, why: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
+        if why:
+            self.why = why
 
     @property
     def retryable(self) -> bool:

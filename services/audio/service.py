@@ -101,7 +101,7 @@ class JobService:
         """
         job = await self.find(job_id)
         if job is None or not _may_see(viewer, job):
-            raise JobNotFound(missing)
+            raise JobNotFound(missing, why="" if job is None else "not_owner")
         return job
 
     async def visible_take(self, job_id: str, viewer: Principal | None, *, missing: str) -> Job:

@@ -17,7 +17,16 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.errors import (
+    BadSignatureError,
+    ClaimError,
+    ConflictAlgorithmError,
+    ExpiredTokenError,
+    InvalidKeyIdError,
+    JoseError,
+    MissingAlgorithmError,
+    UnsupportedAlgorithmError,
+)
 from joserfc.jwk import KeySet
 
 from libs.common.errors import Forbidden, Unauthenticated
@@ -97,29 +106,28 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Principal:
         """The caller that `token` proves. Raises `Unauthenticated` with the text that clients show."""
-        invalid = Unauthenticated(INVALID)
         if len(token) > MAX_TOKEN_BYTES:
-            raise invalid
+            raise Unauthenticated(INVALID, why="too_long")
         self._renew_old_keys()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         if (principal := self._verified.get(digest)) is not None:
             if principal.expires_at <= int(time.time()) - self._leeway:
-                raise Unauthenticated(EXPIRED)
+                raise Unauthenticated(EXPIRED, why="expired")
             self._verified.move_to_end(digest)
             return principal
         try:
             keys = await self._keys_for(token)
             claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
             if "sub" not in claims:
-                raise Unauthenticated("토큰에서 사용자 정보를 찾을 수 없습니다")
+                raise Unauthenticated("토큰에서 사용자 정보를 찾을 수 없습니다", why="bad_claims")
             self._claims.validate(claims)
             session_id, token_id = (str(claims.get(name, "")) for name in ("sid", "jti"))
             email, is_admin = str(claims.get("email", "")), claims.get("admin") is True
             principal = Principal(int(claims["sub"]), email, is_admin, session_id, token_id, float(claims["exp"]))
         except ExpiredTokenError as error:
-            raise Unauthenticated(EXPIRED) from error
+            raise Unauthenticated(EXPIRED, why="expired") from error
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-            raise invalid from error
+            raise Unauthenticated(INVALID, why=_why(error)) from error
         if len(self._verified) >= REMEMBERED:
             self._verified.popitem(last=False)
         self._verified[digest] = principal
@@ -166,6 +174,25 @@ class TokenVerifier:
         self._renewing = None
 
 
+def _why(error: Exception) -> str:
+    """What is wrong with a token, in one word. Which issuer or audience is often a deployment's mistake, the rest no one's."""
+    match error:
+        case BadSignatureError():
+            return "bad_signature"
+        case ClaimError(claim="iss"):
+            return "wrong_issuer"
+        case ClaimError(claim="aud"):
+            return "wrong_audience"
+        case ClaimError():
+            return "bad_claims"
+        case InvalidKeyIdError():
+            return "unknown_key"
+        case UnsupportedAlgorithmError() | ConflictAlgorithmError() | MissingAlgorithmError():
+            return "wrong_algorithm"
+        case _:
+            return "garbage"
+
+
 def jwt_header(token: str) -> dict[str, Any]:
     """The protected header of a compact JWS, not verified. Raises ValueError when it is none."""
     head = token.split(".", 1)[0]
@@ -196,10 +223,10 @@ def bearer_of(request: Request) -> str:
 def bearer_in(header: str | None) -> str:
     """The token in an `Authorization` header, which may be missing; raises `Unauthenticated`."""
     if not header:
-        raise Unauthenticated(NO_LOGIN)
+        raise Unauthenticated(NO_LOGIN, why="no_token")
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("Invalid authentication credentials")
+        raise Unauthenticated("Invalid authentication credentials", why="other_scheme")
     return token.strip()
 
 
@@ -210,7 +237,7 @@ async def calling_user(request: Request) -> Principal:
     """FastAPI dependency: who has called. That they may was found before the endpoint runs (`guard.py`)."""
     caller: Principal | None = request.state.admitted
     if caller is None:
-        raise Unauthenticated(NO_LOGIN)
+        raise Unauthenticated(NO_LOGIN, why="no_token")
     return caller
 
 
@@ -223,7 +250,7 @@ async def calling_anybody(request: Request) -> Principal | None:
 async def calling_admin(caller: Annotated[Principal, Depends(calling_user)]) -> Principal:
     """FastAPI dependency: the administrator who has called."""
     if not caller.is_admin:
-        raise Forbidden(NOT_AN_ADMIN)
+        raise Forbidden(NOT_AN_ADMIN, why="not_an_admin")
     return caller
 
 

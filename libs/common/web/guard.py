@@ -9,6 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from libs.common.errors import Forbidden, Unauthenticated
+from libs.common.web import refusals
 from libs.common.web.auth import Principal, TokenVerifier, bearer_of, calling_admin, calling_anybody, calling_user
 from libs.common.web.internal import require_service
 from libs.common.web.rights import Need, Rights, Who
@@ -46,19 +47,21 @@ async def _admitted(request: Request, need: Need | None) -> Principal | None:
         case Need(who=Who.OPTIONAL):
             try:
                 return await _user(request)
-            except Unauthenticated:
+            except Unauthenticated as refused:
+                if "authorization" in request.headers:  # taken for nobody; that a token was bad is noted all the same
+                    refusals.note(request.scope, refused)
                 return None
         case Need(who=Who.USER):
             return await _user(request)
         case Need(who=Who.ADMIN, refusal=refusal):
             if not (caller := await _user(request)).is_admin:
-                raise Forbidden(refusal)
+                raise Forbidden(refusal, why="not_an_admin")
             return caller
         case Need(who=Who.SERVICE):
             require_service(request, request.headers.get("x-service-key", ""))
             return None
         case _:
-            raise Forbidden("this endpoint answers nobody")
+            raise Forbidden("this endpoint answers nobody", why="not_listed")
 
 
 async def _user(request: Request) -> Principal:

@@ -74,5 +74,6 @@ class Observe:
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1e3, 2),
+                **({"refusal": refusal} if (refusal := scope.get("state", {}).get("refusal")) else {}),
             },
         )

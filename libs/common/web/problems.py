@@ -18,6 +18,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from libs.common.errors import Kind, YouSyncError
+from libs.common.web import refusals
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def install(app: FastAPI) -> None:
 
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, YouSyncError)
+    refusals.note(request.scope, error)
     headers = {}
     if error.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
