@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.contracts.notifier import ChannelHistory
+from libs.common.web.auth import Principal
 from services.gateway.routes import Service
 from services.gateway.upstream import Upstreams
 
@@ -23,6 +24,11 @@ class Snapshot:
     data: dict[str, Any]
     final: bool
     sequence: int = 0
+    owner: int | None = None  # whose it is, of a job with an owner
+
+    def may_see(self, caller: Principal) -> bool:
+        """Whether it is shown to somebody who has signed in. Whoever has not is shown it: the job's id is all they have."""
+        return self.owner is None or caller.is_admin or caller.user_id == self.owner
 
 
 class Histories:
@@ -48,4 +54,5 @@ class Histories:
         if not isinstance(answer, dict):
             raise ValueError("audio answered something that is no job")
         data = {key: answer.get(key) for key in KEYS} | {key: answer[key] for key in FILM_KEYS if key in answer}
-        return Snapshot(data, final=data["status"] in ("completed", "failed"), sequence=int(answer.get("sequence", 0)))
+        final, owner = data["status"] in ("completed", "failed"), answer.get("user_id")
+        return Snapshot(data, final, int(answer.get("sequence", 0)), None if owner is None else int(owner))

@@ -19,8 +19,9 @@ from prometheus_client import Counter, Gauge
 
 from libs.common.bus.base import PARTITIONS, Bus, BusUnavailable, FrameListener
 from libs.common.contracts.notifier import HEARD, ChannelHistory, Frame, Stored, partition_of
+from libs.common.web.auth import Principal
 from services.gateway.history import Histories
-from services.gateway.stream import BACKLOG, Stream, encode, encode_data
+from services.gateway.stream import BACKLOG, Stream, encode, encode_data, session_ended
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Hub:
         self._histories = histories
         self._heartbeat_seconds = heartbeat_seconds
         self._streams: dict[str, set[Stream]] = {}  # by channel
+        self._of_sessions: dict[str, set[Stream]] = {}  # by session, where a sign-in was shown
         self._beats: list[set[Stream]] = [set() for _ in range(SLICES)]
         self._open = 0
         self._users: Multiset[int] = Multiset()  # open streams by partition
@@ -89,6 +91,8 @@ class Hub:
         self._users[_partition(stream)] += 1
         self._open += 1
         OPEN.set(self._open)
+        if stream.opener is not None:
+            self._of_sessions.setdefault(stream.opener.session_id, set()).add(stream)
         self._catch_up(stream)
 
     def leave(self, stream: Stream) -> None:
@@ -98,10 +102,20 @@ class Hub:
         streams.discard(stream)
         if not streams:
             del self._streams[stream.channel]
+        if stream.opener is not None:
+            of_session = self._of_sessions[stream.opener.session_id]
+            of_session.discard(stream)
+            if not of_session:
+                del self._of_sessions[stream.opener.session_id]
         self._beats[hash(stream) % SLICES].discard(stream)
         self._users[_partition(stream)] -= 1
         self._open -= 1
         OPEN.set(self._open)
+
+    def end_session(self, session_id: str) -> None:
+        """A session ended: its streams end, and say why."""
+        for stream in tuple(self._of_sessions.get(session_id, ())):
+            stream.put(session_ended(stream.job_id), last=True)
 
     async def resume(self) -> None:
         """The bus is back after a break: every stream may have missed something."""
@@ -167,8 +181,16 @@ class Hub:
         if stream.begun:
             history = await self._histories.after(stream.channel, stream.sequence)
             self._tell(stream, history, history.frames)
+        elif await self._is_hidden_from(stream.opener, stream.job_id):
+            stream.put(stream.unknown, last=True)
         else:
             await self._begin(stream)
+
+    async def _is_hidden_from(self, opener: Principal | None, job_id: str) -> bool:
+        if opener is None:
+            return False
+        job = await self._histories.snapshot(job_id)
+        return job is not None and not job.may_see(opener)
 
     async def _begin(self, stream: Stream) -> None:
         """The newest frame, or all after the one that the client had seen when its last connection broke."""

@@ -24,6 +24,7 @@ from services.gateway.metrics import metrics_server
 from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 from services.gateway.proxy import FORM_BYTES, Proxy
+from services.gateway.revocations import Revocations
 from services.gateway.routes import BodySize, Service
 from services.gateway.settings import GatewaySettings
 from services.gateway.streams import Streams
@@ -44,6 +45,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     )
     verifier = verifier_for(settings)
     hub = Hub(the_bus, Histories(upstreams), heartbeat_seconds=settings.heartbeat_seconds)
+    revocations = Revocations(the_bus, upstreams, on_revoked=hub.end_session)
     limits = {
         BodySize.UPLOAD: settings.max_upload_bytes + FORM_BYTES,
         BodySize.BATCH: settings.max_batch_bytes + FORM_BYTES,
@@ -62,6 +64,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     async def listen() -> None:
         if bus is None:
             await the_bus.start()
+        await revocations.listen()
         await hub.listen()
 
     async def bus_check() -> None:
@@ -71,9 +74,10 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with metrics_server(settings.metrics_listen):
-            async with background(listen(), hub.beat()):
+            async with background(listen(), hub.beat(), revocations.keep_current()):
                 yield
         await hub.close()
+        await revocations.close()
         if bus is None:
             await the_bus.close()
         await upstreams.close()
@@ -85,15 +89,15 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         title="YouSync",
         routers=[endpoints.router, mypage_endpoints.router],
         lifespan=lifespan,
-        checks={"bus": bus_check},
+        checks={"bus": bus_check, "revocations": revocations.check},
         own_schema=False,
         metrics=False,
     )
     app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
-    app.add_middleware(Streams, hub=hub, max_streams=settings.max_streams)
+    app.add_middleware(Streams, hub=hub, revocations=revocations, max_streams=settings.max_streams)
     app.add_middleware(Limits, limiter=limiter)
-    app.add_middleware(Callers, verifier=verifier)
+    app.add_middleware(Callers, verifier=verifier, revocations=revocations)
     app.add_middleware(Cors, origins=settings.origins)
     app.add_middleware(BrowserHeaders, https=settings.public_url.startswith("https://"))
     app.state.stopping = (hub.stop,)

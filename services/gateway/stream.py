@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from contextvars import Context
 from typing import Any
@@ -10,6 +11,7 @@ from prometheus_client import Counter
 from starlette.types import Send
 
 from libs.common.contracts.notifier import Frame, job_channel
+from libs.common.web.auth import Principal, SessionEnded
 
 SENT = Counter("yousync_stream_frames_sent_total", "Frames handed to open streams", ["service"]).labels("gateway")
 
@@ -31,11 +33,20 @@ def encode_data(data: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
 
 
+def session_ended(job_id: str) -> bytes:
+    """The last frame of a stream whose session ended: clients stop at the status `error`. It has no place in the sequence, so
+    that one who comes back with another sign-in goes on where it was."""
+    error = SessionEnded()
+    said = {"status": "error", "error": error.detail, "code": error.code, "job_id": job_id}
+    return encode_data({**said, "message": error.detail, "result": None})
+
+
 class Stream:
     """Takes frames without ever waiting, and writes them in a task that exists only while there is something to write.
 
     `seen` is the sequence that the client says it has, `unknown` what it is told when there is no such job. `sequence` is
-    that of the last frame handed over; `held` are frames that came while it reads what lies before them.
+    that of the last frame handed over; `held` are frames that came while it reads what lies before them. `opener` is who
+    opened it; nobody where no sign-in was shown.
     """
 
     __slots__ = (
@@ -48,15 +59,17 @@ class Stream:
         "channel",
         "held",
         "job_id",
+        "opener",
         "seen",
         "sequence",
         "stale",
         "unknown",
     )
 
-    def __init__(self, job_id: str, send: Send, *, seen: int | None, unknown: bytes) -> None:
+    def __init__(self, job_id: str, send: Send, *, seen: int | None, unknown: bytes, opener: Principal | None = None) -> None:
         self.job_id = job_id
         self.channel = job_channel(job_id)
+        self.opener = opener
         self.seen = seen
         self.unknown = unknown
         self.sequence = 0
@@ -91,8 +104,14 @@ class Stream:
         self._write()
 
     def beat(self) -> None:
-        """Write a comment, unless the client is behind with reading anyway."""
-        if self._writer is None and not self._closing:
+        """Write a comment, unless the client is behind with reading anyway.
+
+        A stream ends with the token that opened it: what ended sessions are known by is forgotten then, too. Its client comes
+        back with the next token and misses nothing.
+        """
+        if self.opener is not None and self.opener.expires_at < time.time():
+            self.close()
+        elif self._writer is None and not self._closing:
             self._backlog = deque((HEARTBEAT,), maxlen=BACKLOG)
             self._write()
 

@@ -7,8 +7,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.web import problems
+from services.gateway.callers import caller_of
 from services.gateway.errors import TooManyStreams
 from services.gateway.hub import Hub
+from services.gateway.revocations import Revocations
 from services.gateway.stream import Stream
 
 PATH = re.compile(r"/api/(?P<flow>scripts/analysis|tokens/analysis|youtube/process)-progress/(?P<job_id>[^/]+)/?")
@@ -32,9 +34,10 @@ UNKNOWN = {
 class Streams:
     """ASGI middleware that answers the stream paths itself, outside of everything that would cost memory per stream."""
 
-    def __init__(self, app: ASGIApp, *, hub: Hub, max_streams: int) -> None:
+    def __init__(self, app: ASGIApp, *, hub: Hub, revocations: Revocations, max_streams: int) -> None:
         self._app = app
         self._hub = hub
+        self._revocations = revocations
         self._max_streams = max_streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,8 +56,11 @@ class Streams:
         job_id, unknown = match["job_id"], UNKNOWN[match["flow"]]
         if JOB_ID.fullmatch(job_id) is None:
             return await send({"type": "http.response.body", "body": unknown, "more_body": False})
-        stream = Stream(job_id, send, seen=_last_event_id(scope), unknown=unknown)
+        opener = caller_of(scope)
+        stream = Stream(job_id, send, seen=_last_event_id(scope), unknown=unknown, opener=opener)
         self._hub.join(stream)
+        if opener is not None and opener.session_id in self._revocations:
+            self._hub.end_session(opener.session_id)  # since it was looked at
         try:
             # It is also told to leave when the stream has ended.
             while (await receive())["type"] != "http.disconnect":

@@ -24,6 +24,8 @@ from services.gateway.settings import GatewaySettings
 
 JOB = "36f6a40f6d8547f7a9463ea6d82e58ce"
 SERVICE_KEY = "the service key of these tests only"
+# What a gateway asks by itself.
+ALWAYS_ASKED: dict[str, Any] = {"/health/ready": {}, "/internal/sessions/revoked": {"sessions": []}}
 PATIENCE = 10.0  # seconds until a test gives up waiting; nothing is measured with it
 
 
@@ -57,7 +59,7 @@ class Fake:
     down: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/health/ready":
+        if scope["path"] not in ALWAYS_ASKED:
             self.asked.append(scope)
         app = self.internal if scope["path"].startswith("/internal") else self.app
         if app is not None:
@@ -151,7 +153,7 @@ def fakes(_served_fakes: dict[str, tuple[FastAPI, str]]) -> dict[str, Fake]:
     """All services, by name; ready, and without any other document."""
     fakes: dict[str, Fake] = {}
     for name, (app, url) in _served_fakes.items():
-        fakes[name] = Fake(name, url, documents={"/health/ready": {}})
+        fakes[name] = Fake(name, url, documents=dict(ALWAYS_ASKED))
         app.router.default = fakes[name]
     return fakes
 

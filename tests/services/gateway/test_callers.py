@@ -9,8 +9,11 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 from starlette.types import Receive, Scope, Send
 
+from libs.common.bus.memory import MemoryBus
 from libs.common.web.auth import AUDIENCE, Principal, TokenVerifier
 from services.gateway.callers import Callers, caller_of
+from services.gateway.revocations import Revocations
+from services.gateway.routes import Service
 from tests.services.gateway.conftest import Fake, answer
 
 KEY = OKPKey.generate_key("Ed25519", auto_kid=True)
@@ -36,6 +39,18 @@ class Auth:
         return {"keys": [KEY.as_dict(private=False)]}
 
 
+class Silent:
+    """An `auth` that never says what ended."""
+
+    async def get_json(self, service: Service, path: str, *, query: str = "") -> Any:
+        raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.revocations.FIRST_SECONDS", 0.0)
+
+
 async def noted(*authorization: bytes, auth: Auth | None = None) -> Principal | None:
     """Who is calling, as layers further in see it."""
     seen: list[Principal | None] = []
@@ -48,7 +63,8 @@ async def noted(*authorization: bytes, auth: Auth | None = None) -> Principal | 
 
     verifier = TokenVerifier(auth or Auth(), issuer="yousync", leeway=5)
     scope = {"type": "http", "path": "/", "headers": [(b"authorization", value) for value in authorization]}
-    await Callers(app, verifier=verifier)(scope, unused, unused)
+    revocations = Revocations(MemoryBus(), Silent(), on_revoked=lambda _: None)
+    await Callers(app, verifier=verifier, revocations=revocations)(scope, unused, unused)
     (caller,) = seen
     return caller
 
