@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from yousync.local.process import kept_secret
+from libs.common.web.rights import CALLERS
+from libs.common.web.service_tokens import new_key, public_key
+from yousync.local.process import kept_secret, write_private
 from yousync.options import Options
 
 SERVICES = ("auth", "catalog", "audio", "notifier", "analysis", "gateway")
@@ -22,9 +24,9 @@ class Backing:
     database_urls: Mapping[str, str]  # by service, under the role that it runs as
     storage_url: str
     storage_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-
     owner_urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # as `database_urls`, for migrations
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a service listens: the variables for itself, and the URL for the others."""
@@ -56,7 +58,7 @@ def service_environment(service: str, options: Options, backing: Backing, addres
         "PUBLIC_URL": options.base_url,
         "STORAGE_URL": backing.storage_url,
         "SHUTDOWN_SECONDS": "2",
-        "SERVICE_KEY": kept_secret(secrets / "service-key"),
+        "SERVICE_PUBLIC_KEYS": ",".join(f"{name}={public_key(_service_key(secrets, name))}" for name in CALLERS),
         "STORAGE_SIGNING_KEY": kept_secret(secrets / "storage-signing-key"),
     }
     if backing.broker_url is not None:
@@ -71,11 +73,21 @@ def service_environment(service: str, options: Options, backing: Backing, addres
     if service == "gateway" and options.environment != "production":
         # All who call a laptop do so from one address: people, tests, benchmarks with 200 learners.
         environment["GATEWAY_LIMITS_FACTOR"] = os.environ.get("GATEWAY_LIMITS_FACTOR", "1000")
+    if service in CALLERS:
+        environment["SERVICE_PRIVATE_KEY"] = _service_key(secrets, service)
     if service == "auth":
         environment["AUTH_KEY_SECRET"] = kept_secret(secrets / "auth-key-secret")
         if options.environment != "production":
             environment["AUTH_DEVELOPMENT_LOGIN"] = "true"
     return environment
+
+
+def _service_key(secrets: Path, service: str) -> str:
+    """What `service` signs with when it calls others, made on first use."""
+    path = secrets / f"service-key-{service}"
+    if not path.exists():
+        write_private(path, new_key())
+    return path.read_text()
 
 
 @contextmanager

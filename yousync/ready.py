@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from libs.common.web.internal import service_client
+from libs.common.web.internal import open_client
 from yousync.environment import Address
 from yousync.local.process import LocalServerError
 
@@ -22,7 +22,7 @@ async def until_ready(addresses: Mapping[str, Address], running: Sequence[asynci
     for name, address in addresses.items():
         last = "it does not listen"
         try:
-            async with asyncio.timeout(READY_SECONDS), service_client(address.url) as client:
+            async with asyncio.timeout(READY_SECONDS), open_client(address.url) as client:
                 while True:
                     if any(task.done() for task in running):
                         raise LocalServerError("a service ended while starting; LOG_LEVEL=INFO says more")

@@ -35,7 +35,7 @@ _PEOPLE = TypeAdapter(list[Person])
 
 
 class People:
-    """`client` reaches `auth` with the platform's service key (`libs.common.web.internal.service_client`)."""
+    """`client` reaches `auth` as the service that asks (`libs.common.web.internal.service_client`)."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client

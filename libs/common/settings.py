@@ -134,12 +134,17 @@ class DatabaseSettings(Settings):
 MAX_LEEWAY = 120  # seconds; more would be more than machines without a time server are apart
 
 
-class TokenSettings(Settings):
+class ClockSettings(Settings):
+    """Of services that check how long something is valid."""
+
+    # seconds that two machines' clocks may differ
+    token_leeway: int = Field(5, ge=0, le=MAX_LEEWAY, validation_alias="TOKEN_LEEWAY")
+
+
+class TokenSettings(ClockSettings):
     """What whoever issues tokens and whoever checks them must agree on."""
 
     token_issuer: str = Field("yousync", validation_alias="TOKEN_ISSUER")
-    # seconds that two machines' clocks may differ
-    token_leeway: int = Field(5, ge=0, le=MAX_LEEWAY, validation_alias="TOKEN_LEEWAY")
 
 
 class VerifierSettings(TokenSettings):

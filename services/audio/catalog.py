@@ -16,7 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class CatalogClient:
-    """`client` reaches the catalogue with the platform's service key (`libs.common.web.internal.service_client`)."""
+    """`client` reaches the catalogue as this service (`libs.common.web.internal.service_client`)."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client

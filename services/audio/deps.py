@@ -101,8 +101,8 @@ async def _client(request: Request, x_forwarded_for: Annotated[str, Header(inclu
         return "anonymous"
     if isinstance(address, IPv6Address):  # a household has 2**64 of them
         address = ip_network((address, 64), strict=False).network_address
-    key = (await _settings(request)).service_key.get_secret_value()
-    return f"address:{hmac.digest(key.encode(), b'audio client' + address.packed, 'sha256').hex()[:16]}"
+    key = (await _settings(request)).webhook_secret
+    return f"address:{hmac.digest(key, b'audio client' + address.packed, 'sha256').hex()[:16]}"
 
 
 Jobs = Annotated[JobService, Depends(_jobs)]

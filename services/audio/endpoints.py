@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 
 from libs.common.web.auth import Admin, OptionalUser
-from libs.common.web.internal import require_service
 from libs.common.web.openapi import answers
 from services.audio import forms
 from services.audio.deps import Anonymous, Client, Jobs, Limits, Scripts, Uploads
@@ -15,7 +14,7 @@ from services.audio.schemas import CleanedUp, JobState, JobSummary, UploadAccept
 from services.audio.uploads import Target, Uploader
 
 router = APIRouter(prefix="/api", tags=["audio"])
-internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+internal_router = APIRouter(prefix="/internal", include_in_schema=False)
 
 NO_RESULT, NO_ANALYSIS = "결과가 없습니다.", "분석 결과를 찾을 수 없습니다."
 

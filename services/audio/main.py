@@ -60,9 +60,9 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
     relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
-    catalog = CatalogClient(service_client(settings.catalog_url, settings.service_key))
+    catalog = CatalogClient(service_client(settings.catalog_url, settings.identity, "catalog"))
 
-    people = People(service_client(settings.auth_url, settings.service_key))
+    people = People(service_client(settings.auth_url, settings.identity, "auth"))
 
     scripts = ScriptService(database, catalog)
     tokens = TokenService(database, catalog)

@@ -3,10 +3,9 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from libs.common.web.auth import User
-from libs.common.web.internal import require_service
 from libs.common.web.openapi import answers
 from services.audio.deps import Erasing, Practising
 from services.audio.errors import CatalogUnavailable, JobBusy, NothingToErase, TokenNotFound
@@ -14,7 +13,7 @@ from services.audio.mypage_schemas import AnalysisStatus, Dubbed, PracticeOvervi
 from services.audio.scripts import MAX_ID
 
 router = APIRouter(prefix="/api/mypage", tags=["my page"])
-internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+internal_router = APIRouter(prefix="/internal", include_in_schema=False)
 
 TokenId = Annotated[int, Path(description="Id of a scene", examples=[1])]
 

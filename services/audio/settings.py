@@ -6,14 +6,15 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StorageSettings, VerifierSettings
-from libs.common.web.internal import InternalSettings
+from libs.common.web.internal import AnsweringSettings, CallingSettings
 from services.audio.jobs import Lifetimes, Rules
 
 
-class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, InternalSettings):
+class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, AnsweringSettings, CallingSettings):
     """Of the audio service. Times are seconds."""
 
     model_config = SettingsConfigDict(env_prefix="AUDIO_")
+    service = "audio"
 
     required_in_production = ("catalog_url",)
 

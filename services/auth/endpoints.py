@@ -1,11 +1,10 @@
 """Routes of auth."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from libs.common.people import Person
 from libs.common.web.auth import Admin
 from libs.common.web.auth import User as Caller
-from libs.common.web.internal import require_service
 from services.auth.deps import AccountsDep, KeysDep, PlaceDep
 from services.auth.schemas import AccessToken, DevelopmentLogin, DevelopmentUsers, Imported, KeySet, User, UserIds
 from services.auth.service import NewAccount
@@ -16,7 +15,7 @@ KEY_SET_MAX_AGE = 60
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 keys_router = APIRouter(tags=["auth"])
 development_router = APIRouter(prefix="/api/auth", tags=["auth (development only)"])
-internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+internal_router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @keys_router.get("/.well-known/jwks.json", summary="The keys that verify access tokens")

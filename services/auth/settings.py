@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StrongSecret, TokenSettings
-from libs.common.web.internal import InternalSettings
+from libs.common.web.internal import AnsweringSettings
 from services.auth.provider import GOOGLE
 
 MAX_TOKEN_SECONDS = 60 * 60
@@ -22,7 +22,7 @@ def _addresses(value: Any) -> Any:
     return frozenset(part.casefold() for part in _comma_list(value)) if isinstance(value, str) else value
 
 
-class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, InternalSettings):
+class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, AnsweringSettings):
     """From the environment, prefix AUTH_."""
 
     # What deployments pass on without having set it is not set.

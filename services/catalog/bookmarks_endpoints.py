@@ -2,10 +2,9 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from libs.common.web.auth import User
-from libs.common.web.internal import require_service
 from libs.common.web.openapi import answers
 from services.catalog.bookmarks_schemas import Bookmark, Bookmarked, BookmarkNew, BookmarkOverview, Limit, Offset
 from services.catalog.deps import BookmarksDep
@@ -13,7 +12,7 @@ from services.catalog.errors import AlreadyBookmarked, TokenNotFound
 from services.catalog.paging import Page
 
 router = APIRouter(prefix="/api/mypage/bookmarks", tags=["my page"])
-internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+internal_router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @router.post(

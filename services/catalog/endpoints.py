@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from libs.common.contracts.catalog import Scene, ScriptSnapshot
-from libs.common.web.internal import require_service
 from libs.common.web.openapi import answers
+from libs.common.web.origin import AdminOrigin
 from services.catalog.caching import ASK_FIRST, NOT_MODIFIED, Cached
 from services.catalog.deps import CatalogueDep, ImportDocument, ImporterDep, ListsDep, ViewsDep
 from services.catalog.errors import (
@@ -42,7 +42,7 @@ scripts_router = APIRouter(prefix="/api/scripts", tags=["scripts"], route_class=
 urls_router = APIRouter(prefix="/api/urls", tags=["urls"], route_class=Cached)
 duet_router = APIRouter(prefix="/api/duet", tags=["tokens"], route_class=Cached)
 import_router = APIRouter(prefix="/api/catalog", tags=["catalogue"])
-internal_router = APIRouter(prefix="/internal", dependencies=[Depends(require_service)], include_in_schema=False)
+internal_router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @actors_router.get("", summary="All actors", response_model=list[Actor], responses=PAGED)
@@ -185,9 +185,9 @@ async def list_duets(lists: ListsDep, paging: PagingDep) -> list[DuetScene]:
     ),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-async def import_document(importer: ImporterDep, content: ImportDocument) -> ImportReport:
+async def import_document(importer: ImporterDep, content: ImportDocument, by: AdminOrigin) -> ImportReport:
     """All or nothing; ids are kept; the second time nothing changes. An error names the entry."""
-    return ImportReport.of(await importer.run(content))
+    return ImportReport.of(await importer.run(content, by))
 
 
 @internal_router.get("/scripts/{script_id}", response_model=ScriptSnapshot)

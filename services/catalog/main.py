@@ -49,7 +49,7 @@ def build(settings: CatalogSettings, bus: Bus | None = None) -> FastAPI:
     database = Database(settings.database_url.get_secret_value(), source=SERVICE, pool_size=settings.database_pool_size)
     storage = open_storage(settings.storage_url, signing_key=settings.storage_signing_key, public_url=settings.public_url)
     objects = SceneObjects(storage, pitch_cache_bytes=settings.pitch_cache_bytes)
-    people = People(service_client(settings.auth_url, settings.service_key))
+    people = People(service_client(settings.auth_url, settings.identity, "auth"))
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
     relay = Relay(database, bus, service=SERVICE, shards=settings.outbox_shards, retention_days=settings.outbox_retention_days)

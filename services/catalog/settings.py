@@ -4,13 +4,14 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings, StorageSettings, VerifierSettings
-from libs.common.web.internal import InternalSettings
+from libs.common.web.internal import AnsweringSettings, CallingSettings
 
 
-class CatalogSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, InternalSettings):
+class CatalogSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSettings, AnsweringSettings, CallingSettings):
     """From the environment, prefix CATALOG_."""
 
     model_config = SettingsConfigDict(env_prefix="CATALOG_")
+    service = "catalog"
 
     # bytes of an import document, which is parsed in memory: 64 MiB take about half a gigabyte while it runs
     max_import_bytes: int = Field(64 * 1024 * 1024, ge=1)

@@ -14,9 +14,9 @@ HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
     b" upgrade".split()
 )
-# Ours to say. `expect` was answered when the body was first read; `x-service-key` opens what is not public.
+# Ours to say. `expect` was answered when the body was first read; `x-service-token` opens what is not public.
 NOT_FROM_CLIENTS = frozenset(
-    {b"host", b"expect", b"forwarded", b"x-real-ip", b"x-request-id", b"traceparent", b"x-service-key"}
+    {b"host", b"expect", b"forwarded", b"x-real-ip", b"x-request-id", b"traceparent", b"x-service-token"}
 )
 # uvicorn sets the date; the request's id is set by whoever logs it first.
 NOT_FROM_SERVICES = frozenset({b"date", b"server", b"x-request-id"})

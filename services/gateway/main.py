@@ -41,7 +41,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
             Service.AUDIO: settings.audio_url,
             Service.NOTIFIER: settings.notifier_url,
         },
-        service_key=settings.service_key.get_secret_value(),
+        settings.identity,
     )
     verifier = verifier_for(settings)
     hub = Hub(the_bus, Histories(upstreams), heartbeat_seconds=settings.heartbeat_seconds)

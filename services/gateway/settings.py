@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import BusSettings, VerifierSettings
-from libs.common.web.internal import InternalSettings
+from libs.common.web.internal import CallingSettings
 from services.gateway.counters import MEMORY
 from services.gateway.origins import origin
 from services.gateway.rates import PER_ADDRESS, PER_USER, Rates
@@ -33,10 +33,11 @@ Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_list)]
 DEVELOPED = "http://localhost:3000"
 
 
-class GatewaySettings(BusSettings, VerifierSettings, InternalSettings):
+class GatewaySettings(BusSettings, VerifierSettings, CallingSettings):
     """From the environment, prefix GATEWAY_; the services' addresses without it."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+    service = "gateway"
     required_in_production = ("auth_url", "catalog_url", "audio_url", "notifier_url", "public_url")
 
     # Nobody by default: who stands in front of the only public door must be named.

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from libs.common.telemetry import current
-from libs.common.web.internal import HEADER
+from libs.common.web.service_tokens import Identity
 from services.gateway.routes import Service
 
 CONNECT_SECONDS = 2.0
@@ -34,9 +34,9 @@ def asking(headers: Mapping[str, str]) -> CIMultiDict[str]:
 class Upstreams:
     """The services by name. `urls` are `http://host:port` or `unix:/path/to.sock`."""
 
-    def __init__(self, urls: Mapping[Service, str], *, service_key: str) -> None:
+    def __init__(self, urls: Mapping[Service, str], identity: Identity) -> None:
         self._urls = urls
-        self._service_key = service_key
+        self._identity = identity
         self._sessions: dict[Service, aiohttp.ClientSession] = {}
 
     def request(
@@ -59,7 +59,8 @@ class Upstreams:
 
         Raises aiohttp.ClientError, ValueError. Does not time itself.
         """
-        async with self.request(service, "GET", path, query, headers=asking({HEADER: self._service_key})) as answer:
+        headers = asking(self._identity.header(service))
+        async with self.request(service, "GET", path, query, headers=headers) as answer:
             if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY):
                 return None
             answer.raise_for_status()

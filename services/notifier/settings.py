@@ -4,10 +4,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import BusSettings, DatabaseSettings
-from libs.common.web.internal import InternalSettings
+from libs.common.web.internal import AnsweringSettings
 
 
-class NotifierSettings(DatabaseSettings, BusSettings, InternalSettings):
+class NotifierSettings(DatabaseSettings, BusSettings, AnsweringSettings):
     """From the environment, prefix NOTIFIER_."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_")

@@ -1,5 +1,6 @@
 """docker-compose.yml as an engine reads it: merged, with its variables in place."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -34,12 +35,13 @@ def is_job(container: Mapping[str, Any]) -> bool:
     return bool(container["restart"] == "no")
 
 
-def make_env(folder: Path) -> subprocess.CompletedProcess[str]:
+def make_env(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/make-env.sh for a project that consists of nothing else."""
     (folder / "deploy").mkdir(exist_ok=True)
-    for name in (".env.example", "deploy/make-env.sh"):
+    for name in (".env.example", "deploy/make-env.sh", "deploy/service-keys.sh"):
         shutil.copy(ROOT / name, folder / name)
-    return subprocess.run(["sh", folder / "deploy/make-env.sh"], capture_output=True, text=True, cwd="/")
+    command = ["sh", str(folder / "deploy/make-env.sh")]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", env={**os.environ, **environment})
 
 
 def env_file(path: Path) -> dict[str, str]:

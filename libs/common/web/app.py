@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from libs.common.settings import Settings
 from libs.common.web import guard, openapi, problems
 from libs.common.web.health import Check, health_router
+from libs.common.web.internal import AnsweringSettings
 from libs.common.web.observe import Observe
 from libs.common.web.rights import RIGHTS, Rights
+from libs.common.web.service_tokens import ServiceVerifier
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -50,6 +52,9 @@ def create_app(
     )
     app.state.settings = settings
     app.state.rights = RIGHTS[service] if rights is None else rights
+    if isinstance(settings, AnsweringSettings):
+        keys, leeway = settings.service_public_keys, settings.token_leeway
+        app.state.service_verifier = ServiceVerifier(keys, audience=service, leeway=leeway)
     problems.install(app)
     openapi.install(app)
     for router in routers:

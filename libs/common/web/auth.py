@@ -31,7 +31,7 @@ from joserfc.jwk import KeySet
 
 from libs.common.errors import Forbidden, Unauthenticated
 from libs.common.settings import VerifierSettings
-from libs.common.web.internal import ServiceUnavailable, service_client
+from libs.common.web.internal import ServiceUnavailable, open_client
 from libs.common.web.rights import NOT_AN_ADMIN
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def verifier_for(settings: VerifierSettings) -> TokenVerifier:
     """A verifier that gets the keys from `auth`."""
 
     async def fetch() -> dict[str, Any]:
-        async with service_client(settings.auth_url) as client:
+        async with open_client(settings.auth_url) as client:
             answer = await client.get("/.well-known/jwks.json")
             answer.raise_for_status()
             keys: dict[str, Any] = answer.json()

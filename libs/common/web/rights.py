@@ -69,7 +69,7 @@ _AUTH: Final[Rights] = {
     "GET /.well-known/jwks.json": PUBLIC,
     "GET /api/auth/me": OWN,
     "PATCH /api/auth/me": OWN,
-    "DELETE /api/auth/me": OWN,
+    "DELETE /api/auth/me": Need(Who.USER, "the caller's own, who has signed in lately"),
     "POST /api/auth/google-login": Need(Who.PROOF, "an id_token of the provider"),
     "GET /api/auth/google/start": PUBLIC,
     "GET /api/auth/google/callback": Need(Who.PROOF, "the cookie of the sign-in's beginning, its state, the provider's code"),
@@ -194,3 +194,5 @@ RIGHTS: Final[Mapping[str, Rights]] = MappingProxyType(
         "notifier": {**_EVERYWHERE, **_NOTIFIER},
     }
 )
+CALLERS: Final = tuple(sorted({caller for rights in RIGHTS.values() for need in rights.values() for caller in need.callers}))
+"""The services that call others."""

@@ -7,7 +7,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from libs.common.web.service_tokens import HEADER
 from services.audio.settings import AudioSettings
+from tests.callers import as_service
 from tests.services.audio.house import House, Open, bearer
 
 PATHS = {
@@ -59,10 +61,10 @@ async def test_an_unknown_job_is_not_found(house: House, path: str, job_id: str)
         assert answer.json()["detail"] == PATHS[path]
 
 
-async def test_a_gateway_reads_any_job_with_the_service_key(house: House) -> None:
+async def test_a_gateway_reads_any_job(house: House) -> None:
     work = await house.dispatched(headers=bearer(1))
-    key = house.app.state.settings.service_key.get_secret_value()
-    answer = await house.client.get(f"/internal/jobs/{work.job_id}", headers={"X-Service-Key": key})
+    gateway = as_service("gateway", "audio")
+    answer = await house.client.get(f"/internal/jobs/{work.job_id}", headers=gateway)
     assert answer.json() == {
         "job_id": work.job_id,
         "sequence": 1,
@@ -71,14 +73,14 @@ async def test_a_gateway_reads_any_job_with_the_service_key(house: House) -> Non
         "message": "분석 서버 호출",
         "result": None,
     }
-    unknown = await house.client.get(f"/internal/jobs/{'0' * 32}", headers={"X-Service-Key": key})
+    unknown = await house.client.get(f"/internal/jobs/{'0' * 32}", headers=gateway)
     assert unknown.status_code == 404
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Service-Key": ""}, {"X-Service-Key": "x" * 40}])
-async def test_nobody_else_reads_the_internal_endpoint(house: House, headers: dict[str, str]) -> None:
-    answer = await house.client.get(f"/internal/jobs/{'0' * 32}", headers={**bearer(1, admin=True), **headers})
-    assert answer.status_code == 403
+async def test_nobody_else_reads_the_internal_endpoint(house: House) -> None:
+    for headers in ({}, {HEADER: ""}, {HEADER: "x" * 40}, as_service("catalog", "audio"), as_service("gateway", "auth")):
+        answer = await house.client.get(f"/internal/jobs/{'0' * 32}", headers={**bearer(1, admin=True), **headers})
+        assert answer.status_code == 403
 
 
 async def test_readiness_tells_what_is_missing(open_house: Open) -> None:
@@ -110,5 +112,5 @@ async def test_the_upload_is_documented_as_a_form_with_a_file(house: House) -> N
 def test_production_refuses_to_start_with_a_laptops_settings() -> None:
     with pytest.raises(ValidationError, match="BROKER_URL") as caught:
         AudioSettings(environment="production")
-    for name in ("DATABASE_URL", "STORAGE_URL", "STORAGE_SIGNING_KEY", "AUTH_URL", "SERVICE_KEY", "CATALOG_URL"):
+    for name in ("DATABASE_URL", "STORAGE_URL", "STORAGE_SIGNING_KEY", "AUTH_URL", "SERVICE_PRIVATE_KEY", "CATALOG_URL"):
         assert name in str(caught.value)

@@ -45,6 +45,7 @@ from services.audio.jobs import (
     transition,
 )
 from services.audio.results import MAX_TOKENS
+from tests.callers import as_service
 from tests.services.audio.house import House, Open, bearer
 
 ADMIN = bearer(9, admin=True)
@@ -401,8 +402,8 @@ async def test_neither_is_shown_for_the_other(studio: House) -> None:
 async def test_a_stream_begins_with_the_scenes_too(studio: House) -> None:
     work = await dispatched(studio)
     await studio.client.post(path(work), json=MADE)
-    key = {"X-Service-Key": studio.app.state.settings.service_key.get_secret_value()}
-    shown = (await studio.client.get(f"/internal/jobs/{work.job_id}", headers=key)).json()
+    gateway = as_service("gateway", "audio")
+    shown = (await studio.client.get(f"/internal/jobs/{work.job_id}", headers=gateway)).json()
     assert (shown["status"], shown["token_id"], shown["token_ids"], shown["sequence"]) == ("completed", 4, [4, 5], 2)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from libs.common.contracts.audio import AnalysisReportFailed
 from libs.common.contracts.catalog import ScriptDeleted, TokenDeleted
-from libs.common.web.internal import HEADER
+from libs.common.web.service_tokens import HEADER
+from tests.callers import as_service
 from tests.services.audio.house import FakeCatalog, House, Open, bearer, script
 from tests.services.audio.practising import FILM, knowing_scene, known_scene, practise, record, result
 
@@ -220,8 +221,7 @@ async def test_without_the_catalogue_the_lines_that_are_known_are_shown(house: H
 
 
 async def practice(house: House, user_id: int | str = 1) -> httpx.Response:
-    key = house.app.state.settings.service_key.get_secret_value()
-    return await house.client.get(f"/internal/users/{user_id}/practice", headers={HEADER: key})
+    return await house.client.get(f"/internal/users/{user_id}/practice", headers=as_service("gateway", "audio"))
 
 
 async def test_an_overview_counts_recordings_and_averages_results(scene: House) -> None:

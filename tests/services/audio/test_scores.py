@@ -16,6 +16,7 @@ from libs.common.people import People, Person
 from services.audio.mypage import PracticeService
 from services.audio.results import overall_score
 from services.audio.scores import KEPT_NAMELESS_SECONDS, KEPT_SECONDS, ScoreService
+from tests.callers import verifier_of
 from tests.services.audio.house import House, Open, bearer, served
 from tests.services.audio.practising import knowing_scene, practise, record
 
@@ -119,16 +120,16 @@ class FakeAuth:
         self.url = ""
         self.answer: Any = []
         self.asked: list[str] = []
-        self.keys: set[str] = set()
+        self.callers: set[str] = set()
 
     def app(self) -> FastAPI:
         """GET /internal/users."""
         app = FastAPI()
 
         @app.get("/internal/users")
-        async def users(ids: str, x_service_key: str = Header()) -> JSONResponse:
+        async def users(ids: str, x_service_token: str = Header()) -> JSONResponse:
             self.asked.append(ids)
-            self.keys.add(x_service_key)
+            self.callers.add(verifier_of("auth").caller(x_service_token))
             return JSONResponse(self.answer)
 
         return app
@@ -164,7 +165,7 @@ async def test_the_leaderboard_shows_the_first_three_with_names_and_without_addr
                     {"user_id": 5, "full_name": None, "profile_picture": None, "recording_count": 2},
                 ]
             }
-        assert (auth.asked, auth.keys) == (["4,5,6"], {house.app.state.settings.service_key.get_secret_value()})
+        assert (auth.asked, auth.callers) == (["4,5,6"], {"audio"})
 
 
 async def test_the_leaderboard_needs_no_names_and_no_recordings(open_house: Open) -> None:

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.common.web.internal import HEADER
+from libs.common.web.service_tokens import HEADER
 from services.auth.models import USERS
-from services.auth.settings import AuthSettings
+from tests.callers import as_service
 from tests.services.auth.conftest import Serve, SignIn
 
 USER_FIELDS = {
@@ -249,14 +249,12 @@ async def test_importing_users_is_for_administrators(client: httpx.AsyncClient, 
 
 # People, for other services
 
-KEY = AuthSettings().service_key.get_secret_value()
-
 
 async def test_services_read_what_people_are_called(client: httpx.AsyncClient, sign_in: SignIn) -> None:
     await sign_in("alice@example.org", full_name="Alice Kim")
     await sign_in("bob@example.org")
     ids = [1_000_002, 1_000_001, 7, 0, 2**31, 2**63]
-    answer = await client.get("/internal/users", params={"ids": ",".join(map(str, ids))}, headers={HEADER: KEY})
+    answer = await client.get("/internal/users", params={"ids": ",".join(map(str, ids))}, headers=as_service("audio", "auth"))
     assert answer.status_code == 200
     assert answer.json() == [
         {"id": 1_000_001, "full_name": "Alice Kim", "profile_picture": None},
@@ -271,6 +269,6 @@ async def test_only_services_do(client: httpx.AsyncClient, sign_in: SignIn) -> N
 
 @pytest.mark.parametrize("ids", ["", "a", "1,,2", "1;2", ",".join(["1"] * 101)])
 async def test_a_question_about_no_ids_or_too_many_is_422(client: httpx.AsyncClient, ids: str) -> None:
-    answer = await client.get("/internal/users", params={"ids": ids}, headers={HEADER: KEY})
+    answer = await client.get("/internal/users", params={"ids": ids}, headers=as_service("audio", "auth"))
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][:2] == ["query", "ids"]

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from libs.common.web.rights import CALLERS
+from libs.common.web.service_tokens import new_key, public_key
 from services.auth.settings import AuthSettings
 
 PRODUCTION: dict[str, Any] = {
@@ -12,7 +14,7 @@ PRODUCTION: dict[str, Any] = {
     "database_url": SecretStr("postgresql+asyncpg://db/auth"),
     "broker_url": SecretStr("amqp://broker/"),
     "key_secret": SecretStr("k" * 32),
-    "service_key": SecretStr("s" * 32),
+    "service_public_keys": tuple((name, public_key(new_key())) for name in CALLERS),
     "google_client_ids": ("yousync.apps.example.org",),
 }
 
@@ -34,7 +36,7 @@ def test_production_refuses_to_start_with_development_sign_in() -> None:
         ("key_secret", "AUTH_KEY_SECRET"),
         ("database_url", "DATABASE_URL"),
         ("broker_url", "BROKER_URL"),
-        ("service_key", "SERVICE_KEY"),
+        ("service_public_keys", "SERVICE_PUBLIC_KEYS"),
         ("google_client_ids", "AUTH_GOOGLE_CLIENT_IDS"),
     ],
 )

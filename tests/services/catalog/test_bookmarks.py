@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import sqlalchemy as sa
-from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common.web.internal import HEADER
 from services.catalog import bookmarks
 from services.catalog.learner_models import BOOKMARKS
 from services.catalog.models import TOKENS
+from tests.callers import as_service
 from tests.services.catalog.conftest import bearer
 
 PATH = "/api/mypage/bookmarks"
@@ -151,13 +150,11 @@ async def test_bookmarks_need_a_login(client: httpx.AsyncClient) -> None:
 # For the gateway
 
 
-async def test_the_gateway_reads_how_many_and_the_newest(
-    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_gateway_reads_how_many_and_the_newest(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bookmarks, "OVERVIEW_MAX", 2)
     for token_id in (3, 1, 2):
         await mark(client, token_id)
-    key = {HEADER: app.state.settings.service_key.get_secret_value()}
+    key = as_service("gateway", "catalog")
     overview = (await client.get("/internal/users/1/bookmarks", headers=key)).json()
     assert overview["total"] == 3
     assert overview["newest"] == (await client.get(PATH, params={"limit": 2}, headers=ALICE)).json()

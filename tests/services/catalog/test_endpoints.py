@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.storage.disk import DiskStorage
+from libs.common.web.service_tokens import HEADER
 from services.catalog.main import build
 from services.catalog.settings import CatalogSettings
+from tests.callers import as_service
 from tests.services.catalog.conftest import Import, a_catalogue, a_token
 
 TOKEN_FIELDS = [
@@ -32,7 +34,6 @@ TOKEN_FIELDS = [
 ]
 SCRIPT_FIELDS = ["token_id", "start_time", "end_time", "script", "translation", "id", "words"]
 WORD_FIELDS = ["script_id", "start_time", "end_time", "word", "probability", "id"]
-SERVICE_KEY = {"X-Service-Key": "development only: opens the internal endpoints"}
 
 
 def the_storage(folder: Path) -> DiskStorage:
@@ -291,10 +292,10 @@ async def test_an_id_that_nothing_has_is_404_and_no_number_is_422(
     client: httpx.AsyncClient, method: str, path: str, detail: str
 ) -> None:
     for number in (0, -1, 4711, 2**31, 2**63, int("9" * 40)):
-        answer = await client.request(method, path.format(number), headers=SERVICE_KEY)
+        answer = await client.request(method, path.format(number), headers=as_service("audio", "catalog"))
         assert (answer.status_code, answer.json()["detail"]) == (404, detail), number
     for text in ("abc", "1.5", "0x1", "1e3", "%00", "9" * 5000):
-        answer = await client.request(method, path.format(text), headers=SERVICE_KEY)
+        answer = await client.request(method, path.format(text), headers=as_service("audio", "catalog"))
         assert answer.status_code == 422, text
 
 
@@ -315,8 +316,8 @@ async def test_nothing_is_related_to_a_scene_without_actor(client: httpx.AsyncCl
 @pytest.mark.usefixtures("catalogue")
 async def test_a_snapshot_is_for_services_and_carries_the_features(client: httpx.AsyncClient) -> None:
     assert (await client.get("/internal/scripts/1")).status_code == 403
-    assert (await client.get("/internal/scripts/1", headers={"X-Service-Key": "guessed"})).status_code == 403
-    snapshot = (await client.get("/internal/scripts/1", headers=SERVICE_KEY)).json()
+    assert (await client.get("/internal/scripts/1", headers={HEADER: "guessed"})).status_code == 403
+    snapshot = (await client.get("/internal/scripts/1", headers=as_service("audio", "catalog"))).json()
     assert snapshot.keys() == {"script_id", "token_id", "version", "start_time", "end_time", "script", "words"}
     assert snapshot["version"] >= 1
     assert snapshot["words"][0]["mfcc"] == a_catalogue()["words"][0]["mfcc"]

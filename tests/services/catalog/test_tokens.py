@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.contracts.catalog import Scene, TokenSnapshot
 from services.catalog import import_repository
 from services.catalog.models import SCRIPTS, TOKEN_ACTORS, TOKENS, WORDS
+from tests.callers import as_service
 from tests.services.catalog.conftest import Import, a_catalogue, bearer, events
 
 
@@ -69,9 +69,8 @@ async def test_views_are_no_change_of_a_scene(
 
 
 @pytest.mark.usefixtures("catalogue")
-async def test_a_service_reads_a_scene_with_its_lines_and_features(client: httpx.AsyncClient, app: FastAPI) -> None:
-    key = app.state.settings.service_key.get_secret_value()
-    answer = await client.get("/internal/tokens/1", headers={"X-Service-Key": key})
+async def test_a_service_reads_a_scene_with_its_lines_and_features(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/internal/tokens/1", headers=as_service("audio", "catalog"))
     scene = Scene.model_validate_json(answer.content)
     assert scene.token.s3_pitch_url == "Tom Hardy/vid1/1/pitch.json"
     assert [(script.script_id, script.token_id) for script in scene.scripts] == [(1, 1), (5, 1)]
@@ -80,9 +79,8 @@ async def test_a_service_reads_a_scene_with_its_lines_and_features(client: httpx
 
 @pytest.mark.usefixtures("catalogue")
 @pytest.mark.parametrize("token_id", [8, 0, 2**31])
-async def test_a_scene_that_is_not_there_is_not_found(client: httpx.AsyncClient, app: FastAPI, token_id: int) -> None:
-    key = app.state.settings.service_key.get_secret_value()
-    answer = await client.get(f"/internal/tokens/{token_id}", headers={"X-Service-Key": key})
+async def test_a_scene_that_is_not_there_is_not_found(client: httpx.AsyncClient, token_id: int) -> None:
+    answer = await client.get(f"/internal/tokens/{token_id}", headers=as_service("audio", "catalog"))
     assert (answer.status_code, answer.json()["detail"]) == (404, "Token not found")
     assert (await client.delete(f"/api/tokens/{token_id}", headers=bearer(admin=True))).status_code == 404
 

@@ -23,7 +23,6 @@ from services.gateway.routes import Service
 from services.gateway.settings import GatewaySettings
 
 JOB = "36f6a40f6d8547f7a9463ea6d82e58ce"
-SERVICE_KEY = "the service key of these tests only"
 # What a gateway asks by itself.
 ALWAYS_ASKED: dict[str, Any] = {"/health/ready": {}, "/internal/sessions/revoked": {"sessions": []}}
 PATIENCE = 10.0  # seconds until a test gives up waiting; nothing is measured with it
@@ -228,7 +227,7 @@ def notifier(fakes: dict[str, Fake], bus: MemoryBus) -> FakeNotifier:
 @pytest.fixture(scope="session")
 def settings(_served_fakes: dict[str, tuple[FastAPI, str]]) -> GatewaySettings:
     urls = {f"{name}_url": url for name, (_, url) in _served_fakes.items()}
-    settings = GatewaySettings(environment="test", listen_port=0, service_key=SERVICE_KEY, shutdown_seconds=2)
+    settings = GatewaySettings(environment="test", listen_port=0, shutdown_seconds=2)
     # Exact texts are compared: comments come only where a test asks for them.
     return settings.model_copy(update={**urls, "heartbeat_seconds": 3600.0})
 

@@ -7,7 +7,7 @@ from tests.services.gateway.conftest import Fake, answer, echo, raw
 async def test_what_only_the_platform_may_say_is_not_taken_from_clients(gateway: httpx.AsyncClient, catalog: Fake) -> None:
     catalog.app = echo
     forged = {
-        "X-Service-Key": "guessed",
+        "X-Service-Token": "guessed",
         "X-Forwarded-For": "6.6.6.6",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "evil.example",
@@ -27,7 +27,7 @@ async def test_what_only_the_platform_may_say_is_not_taken_from_clients(gateway:
     assert seen["x-forwarded-for"] == "127.0.0.1"
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-forwarded-host"] == gateway.base_url.netloc.decode()
-    assert not {"x-service-key", "x-forwarded-user", "forwarded", "x-real-ip", "x-secret", "te", "upgrade"} & seen.keys()
+    assert not {"x-service-token", "x-forwarded-user", "forwarded", "x-real-ip", "x-secret", "te", "upgrade"} & seen.keys()
     assert seen["authorization"] == "Bearer x"
     assert seen["x-request-id"] == response.headers["x-request-id"] == "given-by-the-client"
     assert seen["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"

@@ -13,7 +13,9 @@ from prometheus_client import generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.web.auth import AUDIENCE
-from tests.services.gateway.conftest import SERVICE_KEY, Fake, NewGateway, answer, hang
+from libs.common.web.service_tokens import HEADER
+from tests.callers import verifier_of
+from tests.services.gateway.conftest import Fake, NewGateway, answer, hang
 
 PATH = "/api/mypage/overview"
 ME, KEYS = "/api/auth/me", "/.well-known/jwks.json"
@@ -123,9 +125,9 @@ async def test_the_page_is_composed_of_its_parts(start: Start, fakes: dict[str, 
         assert response.headers["cache-control"] == "private, no-store"
     assert fakes["auth"].headers()["authorization"].startswith("Bearer ")
     for owner in ("catalog", "audio"):
-        assert fakes[owner].headers()["x-service-key"] == SERVICE_KEY
+        assert verifier_of(owner).caller(fakes[owner].headers()[HEADER.lower()]) == "gateway"
         assert "authorization" not in fakes[owner].headers()
-    assert "x-service-key" not in fakes["auth"].headers()
+    assert HEADER.lower() not in fakes["auth"].headers()
 
 
 async def test_the_owners_log_their_parts_under_the_id_and_trace_of_the_page(start: Start, fakes: dict[str, Fake]) -> None:

@@ -13,9 +13,11 @@ from pydantic import SecretStr
 from libs.common.bus.factory import open_bus
 from libs.common.bus.memory import MemoryBus
 from libs.common.contracts.notifier import Frame, Stored
+from libs.common.web.service_tokens import HEADER
 from services.gateway.main import build
 from services.gateway.settings import GatewaySettings
-from tests.services.gateway.conftest import JOB, PATIENCE, SERVICE_KEY, Fake, FakeNotifier, NewGateway, serving
+from tests.callers import verifier_of
+from tests.services.gateway.conftest import JOB, PATIENCE, Fake, FakeNotifier, NewGateway, serving
 from yousync.local.rabbitmq import PrivateRabbitMQ
 
 PROGRESS = f"/api/scripts/analysis-progress/{JOB}"
@@ -366,7 +368,7 @@ async def test_a_job_that_only_audio_knows_is_shown_as_audio_tells_it(
     async with open_stream(gateway, path) as client:
         (frame,) = await client.frames(1)
         assert frame == b"data: " + json.dumps(job, ensure_ascii=False).encode() + b"\n\n"
-        assert audio.headers()["x-service-key"] == SERVICE_KEY
+        assert verifier_of("audio").caller(audio.headers()[HEADER.lower()]) == "gateway"
         await notifier.tell(final=True)
         assert ids(await client.rest()) == [1]
 

@@ -10,8 +10,7 @@ from libs.common.bus.topology import AUDIO
 from libs.common.migrations import upgrade
 from services.notifier.main import build
 from services.notifier.settings import NotifierSettings
-
-SERVICE_KEY = "the service key of these tests only"
+from tests.callers import as_service
 
 
 async def _ignore(message: Message) -> None:
@@ -57,7 +56,7 @@ async def database_url(make_database: Callable[[str], str]) -> str:
 @pytest.fixture
 async def app(database_url: str, bus: MemoryBus) -> AsyncIterator[FastAPI]:
     """The service, consuming, in an empty database."""
-    settings = NotifierSettings(environment="test", database_url=database_url, service_key=SERVICE_KEY)
+    settings = NotifierSettings(environment="test", database_url=database_url)
     app = build(settings, bus)
     async with app.router.lifespan_context(app):
         async with app.state.notifier._database.autocommit() as connection:
@@ -69,7 +68,6 @@ async def app(database_url: str, bus: MemoryBus) -> AsyncIterator[FastAPI]:
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Another service of the platform."""
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://notifier", headers={"X-Service-Key": SERVICE_KEY}
-    ) as client:
+    gateway = as_service("gateway", "notifier")
+    async with httpx.AsyncClient(transport=transport, base_url="http://notifier", headers=gateway) as client:
         yield client

@@ -2,6 +2,8 @@ import httpx
 import pytest
 
 from libs.common.bus.memory import MemoryBus
+from libs.common.web.service_tokens import HEADER
+from tests.callers import as_service
 from tests.services.notifier.test_service import JOB, completed, message, started
 
 CHANNEL = f"/internal/channels/job:{JOB}/frames"
@@ -29,9 +31,10 @@ async def test_an_unknown_channel_is_at_sequence_zero(client: httpx.AsyncClient)
     }
 
 
-@pytest.mark.parametrize("key", [b"", b"the service key of these tests onlx", "열쇠".encode()])
-async def test_only_services_of_the_platform_may_ask(client: httpx.AsyncClient, key: bytes) -> None:
-    assert (await client.get(CHANNEL, headers={b"X-Service-Key": key})).status_code == 403
+async def test_only_the_gateway_may_ask(client: httpx.AsyncClient) -> None:
+    others = [as_service("audio", "notifier")[HEADER], as_service("gateway", "audio")[HEADER]]
+    for token in ("", "x", "열쇠", *others):
+        assert (await client.get(CHANNEL, headers={HEADER.encode(): token.encode()})).status_code == 403, token
 
 
 @pytest.mark.parametrize(

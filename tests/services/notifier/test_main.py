@@ -6,7 +6,6 @@ from libs.common.bus.factory import open_bus
 from libs.common.contracts.notifier import HEARD, Frame, Stored
 from services.notifier.main import build
 from services.notifier.settings import NotifierSettings
-from tests.services.notifier.conftest import SERVICE_KEY
 from tests.services.notifier.test_service import completed, message
 from yousync.local.rabbitmq import PrivateRabbitMQ
 
@@ -16,9 +15,7 @@ PATIENCE = 10.0  # seconds until the test gives up waiting; nothing is measured 
 async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_on_the_broker(
     database_url: str, rabbitmq: PrivateRabbitMQ
 ) -> None:
-    settings = NotifierSettings(
-        environment="test", database_url=database_url, service_key=SERVICE_KEY, broker_url=rabbitmq.amqp_url
-    )
+    settings = NotifierSettings(environment="test", database_url=database_url, broker_url=rabbitmq.amqp_url)
     heard: asyncio.Queue[Frame | Stored] = asyncio.Queue()
 
     async def hear(partition: int, body: bytes) -> None:

@@ -17,7 +17,10 @@ from libs.common.web import guard
 from libs.common.web.app import create_app
 from libs.common.web.auth import EXPIRED, INVALID, NO_LOGIN, Admin, OptionalUser, Principal, SignInUnavailable, User
 from libs.common.web.guard import RightsDoNotFit
-from libs.common.web.rights import ADMIN, PUBLIC, USER, Need, Rights, Who
+from libs.common.web.internal import AnsweringSettings
+from libs.common.web.rights import ADMIN, PUBLIC, USER, Need, Rights, Who, services
+from libs.common.web.service_tokens import HEADER
+from tests.callers import as_service
 
 HOUSE: Rights = dict.fromkeys(("GET /health/live", "GET /health/ready", "GET /metrics", "GET /openapi.json"), PUBLIC)
 OPTIONAL = Need(Who.OPTIONAL)
@@ -56,17 +59,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def app_with(endpoint: Callable[..., Any], need: Need | None) -> FastAPI:
+def app_with(endpoint: Callable[..., Any], need: Need | None, settings: Settings | None = None) -> FastAPI:
     router = APIRouter(prefix="/api")
     router.add_api_route("/thing", endpoint, methods=["GET"])
     rights = HOUSE if need is None else {**HOUSE, "GET /api/thing": need}
-    app = create_app("test", Settings(), title="Test", routers=[router], lifespan=lifespan, checks={}, rights=rights)
+    app = create_app(
+        "audio", settings or AnsweringSettings(), title="Test", routers=[router], lifespan=lifespan, checks={}, rights=rights
+    )
     app.state.verifier = Verifier()
     return app
 
 
-async def ask(app: FastAPI, token: str | None = None, path: str = "/api/thing") -> httpx.Response:
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+async def ask(
+    app: FastAPI, token: str | None = None, path: str = "/api/thing", more: dict[str, str] | None = None
+) -> httpx.Response:
+    headers = ({} if token is None else {"Authorization": f"Bearer {token}"}) | (more or {})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.get(path, headers=headers)
 
@@ -100,6 +107,28 @@ async def test_an_endpoint_is_told_who_has_called() -> None:
     assert (await ask(app_with(user, ADMIN), "admin")).json() == 8
 
 
+async def test_a_row_for_services_names_which(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_with(nobody, services("gateway"))
+    gateway, catalog = as_service("gateway", "audio"), as_service("catalog", "audio")
+    assert (await ask(app, more=gateway)).status_code == 200
+    for more in ({}, {HEADER: ""}, {HEADER: "garbage"}, catalog, as_service("gateway", "catalog")):
+        refused = await ask(app, more=more)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "catalog has no business here" in [record.__dict__.get("reason") for record in caplog.records]
+
+
+async def test_what_people_show_opens_nothing_internal_and_what_services_show_nothing_else() -> None:
+    internal = app_with(nobody, services("gateway"))
+    token = as_service("gateway", "audio")[HEADER]
+    assert [(await ask(internal, person)).status_code for person in PEOPLE] == [403, 403]
+    assert (await ask(internal, more={HEADER: "learner"})).status_code == 403
+    assert (await ask(internal, token)).status_code == 403
+    for need in (USER, ADMIN, Need(Who.BEARER)):
+        public = app_with(nobody, need)
+        assert (await ask(public, more={HEADER: token})).status_code == 401
+    assert (await ask(app_with(user, USER), token)).status_code == 401
+
+
 async def test_refusals_have_the_texts_that_clients_know() -> None:
     app = app_with(user, USER)
     assert [(await ask(app, token)).json()["detail"] for token in (None, "old", "rubbish")] == [NO_LOGIN, EXPIRED, INVALID]
@@ -131,7 +160,7 @@ async def test_an_app_with_an_endpoint_that_is_not_listed_does_not_start_and_nam
         (user, OPTIONAL),
         (user, Need(Who.PROOF)),
         (user, Need(Who.BEARER)),
-        (user, Need(Who.SERVICE, callers=("audio",))),
+        (user, services("gateway")),
         (admin, USER),
         (admin, OPTIONAL),
         (optional, PUBLIC),
@@ -144,6 +173,12 @@ async def test_an_endpoint_cannot_count_on_a_caller_whom_its_row_does_not_promis
 ) -> None:
     with pytest.raises(RightsDoNotFit, match=r"^GET /api/thing is for .*, but counts on "):
         await started(app_with(endpoint, need))
+
+
+async def test_a_row_for_services_needs_their_keys() -> None:
+    with pytest.raises(RightsDoNotFit, match="the settings of this one know no keys"):
+        await started(app_with(nobody, services("gateway"), Settings()))
+    await started(app_with(nobody, services("gateway")))
 
 
 async def test_what_is_no_endpoint_of_fastapi_is_listed_too_and_must_be_for_anybody() -> None:
