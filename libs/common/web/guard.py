@@ -80,7 +80,7 @@ def _require_service(request: Request, callers: Sequence[str]) -> None:
             raise CallerRefused(f"{caller} has no business here")
     except CallerRefused as refusal:
         log.warning("a call was refused that only services may make", extra={"reason": str(refusal)})
-        raise Forbidden("this endpoint is for services of the platform only") from refusal
+        raise Forbidden("this endpoint is for services of the platform only", why="not_a_service") from refusal
 
 
 def check(app: FastAPI) -> None:
