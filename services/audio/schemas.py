@@ -66,9 +66,13 @@ class JobState(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job as a gateway tells it to a stream that has no frames yet. `sequence` is that of its newest fact."""
+    """A job as a gateway tells it to a stream that has no frames yet. `sequence` is that of its newest fact.
+
+    Whose it is (`user_id`), the gateway tells nobody: it shows the stream to no other caller.
+    """
 
     job_id: str
+    user_id: int | None
     sequence: int
     status: Status
     progress: int
@@ -80,6 +84,7 @@ class JobSummary(BaseModel):
         """The job in the keys of a frame."""
         return cls(
             job_id=job.id,
+            user_id=job.user_id,
             sequence=job.sequence,
             status=Status.of(job.state),
             progress=job.progress,

@@ -23,6 +23,7 @@ YouSyncError
 """
 
 from libs.common.errors import Kind, Unauthenticated, Unavailable, YouSyncError
+from libs.common.web.auth import SessionEnded as SessionEnded  # of every service that looks at sessions
 
 
 class UnknownUser(Unauthenticated):
@@ -42,15 +43,6 @@ class Deactivated(Unauthenticated):
     def __init__(self, user_id: int | None = None) -> None:
         super().__init__("비활성화된 계정입니다")
         self.user_id = user_id
-
-
-class SessionEnded(Unauthenticated):
-    """The session ended, or what should continue it was used before: only signing in helps."""
-
-    code = "session_ended"
-
-    def __init__(self) -> None:
-        super().__init__("세션이 종료되었습니다. 다시 로그인해 주세요.")
 
 
 class SessionNotFound(YouSyncError):

@@ -6,12 +6,14 @@ Services believe none of it and check for themselves; whatever is not proven her
 from http import HTTPStatus
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.errors import Unauthenticated
 from libs.common.telemetry import log_context
 from libs.common.web import problems, refusals
 from libs.common.web.auth import Principal, SessionEnded, SignInUnavailable, TokenVerifier, bearer_in
+from services.gateway.refusals import refuse
 from services.gateway.revocations import Revocations
 
 CALLER = "caller"  # in the scope's state
@@ -57,7 +59,7 @@ class Callers:
         if caller is not None:
             await self._revocations.settled()
             if caller.session_id in self._revocations and scope["path"].rstrip("/") not in OF_AUTH:
-                return await _refusal(scope)(scope, receive, send)
+                return await refuse(_refusal(scope), scope, receive, send)
         return await self._app(scope, receive, send)
 
     async def _proven(self, scope: Scope) -> Principal | None:
@@ -71,7 +73,7 @@ class Callers:
             return None
 
 
-def _refusal(scope: Scope) -> ASGIApp:
+def _refusal(scope: Scope) -> Response:
     error, headers = SessionEnded(), {"WWW-Authenticate": "Bearer"}
     with log_context(service="gateway"):
         refusals.note(scope, error)
