@@ -1,20 +1,17 @@
 """Routes of administrators: people, and what they may."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common.errors import YouSyncError
-from libs.common.web.language import Language, Preferred
+from libs.common.web.language import Preferred
 from libs.common.web.openapi import Responses, answers
 from libs.common.web.origin import AdminOrigin
-from services.auth import texts
 from services.auth.administration import Administration
 from services.auth.administration_schemas import After, Limit, Managed, Search, Skip, Why
 from services.auth.errors import AccountNotFound, AdminBySettings, LastAdministrator, NotOneself
+from services.auth.texts import speaking
 
 router = APIRouter(prefix="/api/auth/users", tags=["accounts"])
 
@@ -68,21 +65,21 @@ async def deactivate(
     user_id: int, why: Why, administration: AdministrationDep, by: AdminOrigin, language: Preferred
 ) -> Managed:
     """Its sessions end at once, and nobody signs in to it. Nobody does it to themselves, or to the last administrator."""
-    with _in(language):
+    with speaking(language):
         return Managed.of(await administration.deactivate(user_id, why.reason, by))
 
 
 @router.post("/{user_id}/activate", summary="Switch an account on again", responses=answers(AccountNotFound()))
 async def activate(user_id: int, why: Why, administration: AdministrationDep, by: AdminOrigin, language: Preferred) -> Managed:
     """Its owner has to sign in anew."""
-    with _in(language):
+    with speaking(language):
         return Managed.of(await administration.activate(user_id, why.reason, by))
 
 
 @router.put("/{user_id}/admin", summary="Make somebody an administrator", responses=answers(AccountNotFound()))
 async def grant_admin(user_id: int, administration: AdministrationDep, by: AdminOrigin, language: Preferred) -> Managed:
     """From their next access token on."""
-    with _in(language):
+    with speaking(language):
         return Managed.of(await administration.grant(user_id, by))
 
 
@@ -93,15 +90,5 @@ async def grant_admin(user_id: int, administration: AdministrationDep, by: Admin
 )
 async def revoke_admin(user_id: int, administration: AdministrationDep, by: AdminOrigin, language: Preferred) -> Managed:
     """Their sessions end, because tokens of them say otherwise."""
-    with _in(language):
+    with speaking(language):
         return Managed.of(await administration.revoke(user_id, by))
-
-
-@contextmanager
-def _in(language: Language) -> Iterator[None]:
-    """Errors whose code has a text say it in this language."""
-    try:
-        yield
-    except YouSyncError as error:
-        error.detail = texts.spoken(error.code, language) or error.detail
-        raise

@@ -23,7 +23,7 @@ from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNot
 from services.auth.provider import Provider
 from services.auth.sessions import Grant, Sessions
 from services.auth.signing_in import GoogleSignIn
-from services.auth.tokens import AccessTokens
+from services.auth.tokens import AccessTokens, active
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class BrowserSignIn:
     async def _new_code(self, user_id: int, attempt: Attempt) -> str:
         code = secrets.token_urlsafe(32)
         async with self._database.transaction() as tx:
+            active(await repository.account(tx.connection, user_id, hold=True))  # it may just have been deleted
             await repository.keep_code(tx.connection, _hash(code), user_id, attempt.challenge, seconds=CODE_SECONDS)
         return code
 

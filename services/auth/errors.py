@@ -8,6 +8,7 @@ YouSyncError
 ├── SessionNotFound          the caller has no such session
 ├── AccountNotFound          an administrator names nobody
 ├── NotOneself               an administrator would lock themself out
+├── SignInAgain              what cannot be undone asks for a sign-in of a moment ago
 ├── LastAdministrator        nobody would be left to let anybody in
 ├── AdminBySettings          the deployment makes somebody an administrator, no call takes it back
 ├── Unavailable
@@ -22,7 +23,7 @@ YouSyncError
 └── AccountConflict          an imported account clashes with one that is there
 """
 
-from libs.common.errors import Kind, Unauthenticated, Unavailable, YouSyncError
+from libs.common.errors import Forbidden, Kind, Unauthenticated, Unavailable, YouSyncError
 from libs.common.web.auth import SessionEnded as SessionEnded  # of every service that looks at sessions
 
 
@@ -73,6 +74,15 @@ class NotOneself(YouSyncError):
 
     def __init__(self) -> None:
         super().__init__("자신의 계정에는 할 수 없습니다. 다른 관리자에게 요청해 주세요.")
+
+
+class SignInAgain(Forbidden):
+    """The session is older than what cannot be undone asks for."""
+
+    code = "sign_in_again"
+
+    def __init__(self) -> None:
+        super().__init__("계정 삭제는 로그인한 지 10분 이내에만 할 수 있습니다. 다시 로그인해 주세요.")
 
 
 class LastAdministrator(YouSyncError):

@@ -13,6 +13,9 @@ from libs.common.errors import Unavailable
 from libs.common.outbox.relay import Relay
 from libs.common.web.app import create_app
 from libs.common.web.auth import TokenVerifier
+from services.auth.account import OwnAccount
+from services.auth.account_endpoints import internal_router as personal_router
+from services.auth.account_endpoints import router as account_router
 from services.auth.activity_endpoints import router as activity_router
 from services.auth.acts import ActLog, Refusals, hear
 from services.auth.administration import Administration
@@ -23,6 +26,7 @@ from services.auth.endpoints import development_router, internal_router, keys_ro
 from services.auth.google_endpoints import CALLBACK
 from services.auth.google_endpoints import router as google_router
 from services.auth.keys import SigningKeys
+from services.auth.personal import PersonalData
 from services.auth.provider import Provider
 from services.auth.revoked import Revoked
 from services.auth.revoked_endpoints import router as revoked_router
@@ -91,6 +95,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
         title="YouSync auth",
         routers=[
             router,
+            account_router,
             session_router,
             google_router,
             administration_router,
@@ -98,6 +103,7 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
             keys_router,
             internal_router,
             revoked_router,
+            personal_router,
             *([development_router] if settings.development_login else []),
         ],
         lifespan=lifespan,
@@ -112,6 +118,8 @@ def build(settings: AuthSettings, bus: Bus | None = None) -> FastAPI:
     app.state.administration = Administration(
         database, outlive_seconds=tokens.outlive_seconds, admin_emails=settings.admin_emails
     )
+    app.state.own_account = OwnAccount(database, outlive_seconds=tokens.outlive_seconds, admin_emails=settings.admin_emails)
+    app.state.personal_data = PersonalData(database)
     app.state.google_sign_in = sign_in
     app.state.browser_sign_in = BrowserSignIn(
         database,

@@ -19,6 +19,9 @@ USERS = sa.Table(
     sa.Column("google_id", sa.Text, unique=True),
     sa.Column("full_name", sa.Text),
     sa.Column("profile_picture", sa.Text),
+    # Set by the account's owner here: the provider overwrites it no more.
+    sa.Column("own_name", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("own_picture", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("is_admin", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("login_type", sa.Text, nullable=False),

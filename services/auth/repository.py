@@ -29,6 +29,8 @@ class Account:
     login_type: str
     created_at: datetime
     updated_at: datetime
+    own_name: bool  # set by its owner here, as is
+    own_picture: bool
 
 
 @dataclass(frozen=True, slots=True)

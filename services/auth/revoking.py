@@ -7,7 +7,7 @@ from libs.common.db import Transaction
 from services.auth import revoked_repository, session_repository
 
 LOGOUT, ENDED, REPLAYED, LINKED = "logout", "ended", "replayed", "linked"
-DEACTIVATED, DEMOTED = "deactivated", "demoted"
+DEACTIVATED, DEMOTED, DELETED = "deactivated", "demoted", "deleted"
 
 
 async def end_sessions(

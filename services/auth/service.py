@@ -7,7 +7,7 @@ from libs.common.acts import Act, Origin, Place
 from libs.common.contracts.auth import UserRegistered
 from libs.common.db import Database, Transaction, move_identity_past
 from libs.common.web.auth import Principal
-from services.auth import repository, session_repository
+from services.auth import account_repository, repository, session_repository
 from services.auth.acts import record
 from services.auth.errors import AccountConflict, SessionEnded
 from services.auth.models import MAX_ID, USERS
@@ -81,14 +81,16 @@ class Accounts:
     async def import_accounts(self, accounts: list[NewAccount]) -> ImportCounts:
         """Bring accounts with their ids, all or none. Running it twice changes nothing.
 
-        Somebody who signed in before the import has an id here already, and keeps it: other services know it. Raises
-        `AccountConflict` when an id of the document belongs to another address here.
+        Somebody who signed in before the import has an id here already, and keeps it: other services know it. An account that
+        was deleted does not come back. Raises `AccountConflict` when an id of the document belongs to another address here.
         """
         created = updated = 0
         async with self._database.transaction() as tx:
             for index, wanted in enumerate(accounts):
                 there = await repository.account_of_email(tx.connection, wanted.email)
                 if there is None:
+                    if await account_repository.was_deleted(tx.connection, wanted.id):
+                        continue
                     account = await repository.create(
                         tx.connection, id=wanted.id, email=wanted.email, login_type=DEVELOPMENT, **wanted.columns
                     )

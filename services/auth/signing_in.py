@@ -50,7 +50,8 @@ class GoogleSignIn:
         """The account of this subject, else the one with its address, which is linked from now on, else a new one."""
         shown = {"full_name": identity.full_name, "profile_picture": identity.profile_picture}
         # What the provider does not say stays as it is.
-        columns = {"google_id": identity.subject, "login_type": GOOGLE, **{k: v for k, v in shown.items() if v is not None}}
+        columns: dict[str, str | bool] = {"google_id": identity.subject, "login_type": GOOGLE}
+        columns |= {name: value for name, value in shown.items() if value is not None}
         account = await repository.account_of_subject(tx.connection, identity.subject)
         if account is None:
             account = await repository.create(tx.connection, email=identity.email, **columns)
@@ -65,9 +66,14 @@ class GoogleSignIn:
             if account is None or account.google_id not in (None, identity.subject):
                 raise IdentityConflict
             if account.google_id is None:
-                # What began before may be of whoever waited for the owner to come.
+                # What began before may be of whoever waited for the owner to come, and so may what they called themself.
+                columns |= {"own_name": False, "own_picture": False}
                 await self._sessions.end_because(tx, account.id, LINKED)
                 await record(tx, Act.ACCOUNT_LINKED, Origin(place, account.id))
+        if account.own_name and "own_name" not in columns:
+            columns.pop("full_name", None)
+        if account.own_picture and "own_picture" not in columns:
+            columns.pop("profile_picture", None)
         if not account.is_active or all(getattr(account, column) == value for column, value in columns.items()):
             return account
         try:

@@ -33,7 +33,9 @@ async def database_url(migrated_database: str) -> str:
     """An empty database: one for all tests, because emptying tables is ten times as fast as making them."""
     engine = create_async_engine(migrated_database)
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, signing_keys, revoked_sessions, outbox, inbox RESTART IDENTITY CASCADE"))
+        await connection.execute(
+            text("TRUNCATE users, deleted_users, signing_keys, revoked_sessions, outbox, inbox RESTART IDENTITY CASCADE")
+        )
         # The audit log cannot be emptied without a change of its table.
         await connection.execute(text("ALTER TABLE acts DISABLE TRIGGER USER"))
         await connection.execute(text("TRUNCATE acts RESTART IDENTITY"))
