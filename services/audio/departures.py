@@ -15,7 +15,7 @@ from libs.common.contracts.auth import UserDeleted
 from libs.common.db import Database
 from services.audio import departures_repository, dubbing_repository, erasing_repository
 from services.audio.changes import Clock, utc_now
-from services.audio.erasing import BATCH, ObjectEraser, erase_ended
+from services.audio.erasing import BATCH, ObjectEraser, erase_ended, erase_export
 from services.audio.metrics import ACCOUNTS_LEFT, SERVICE
 from services.audio.sweep import Sweeper
 
@@ -82,6 +82,7 @@ class Departures:
             await erase_ended(tx, takes, jobs, user_id=user_id, now=now)
             dubbings = await dubbing_repository.erase_of(tx.connection, user_id, BATCH)
             await erasing_repository.note_objects(tx.connection, dubbings, now)
+            await erase_export(tx, user_id, now)
             if finished := not (takes or dubbings):
                 await departures_repository.disown_films(tx.connection, user_id)
                 await departures_repository.finish(tx.connection, user_id)

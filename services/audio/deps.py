@@ -13,6 +13,7 @@ from services.audio.anonymous import AnonymousEraser
 from services.audio.batches import BatchService
 from services.audio.dubbings import DubbingService
 from services.audio.erasing import Eraser
+from services.audio.exports import ExportService
 from services.audio.films import FilmService
 from services.audio.mypage import PracticeService
 from services.audio.scores import ScoreService
@@ -84,6 +85,11 @@ async def _dubbings(request: Request) -> DubbingService:
     return dubbings
 
 
+async def _exports(request: Request) -> ExportService:
+    exports: ExportService = request.app.state.exports
+    return exports
+
+
 async def _settings(request: Request) -> AudioSettings:
     settings: AudioSettings = request.app.state.settings
     return settings
@@ -117,5 +123,6 @@ Erasing = Annotated[Eraser, Depends(_eraser)]
 Anonymous = Annotated[AnonymousEraser, Depends(_anonymous)]
 Films = Annotated[FilmService, Depends(_films)]
 Dubbings = Annotated[DubbingService, Depends(_dubbings)]
+Exports = Annotated[ExportService, Depends(_exports)]
 Limits = Annotated[AudioSettings, Depends(_settings)]
 Client = Annotated[str, Depends(_client)]

@@ -21,7 +21,10 @@ CONNECT_AGAIN_SECONDS = 30.0
 
 
 class DubbingParts:
-    """`service` for who asks; `run` mixes. `storage` is the service's own, where recordings and dubbings are."""
+    """`service` for who asks; `run` mixes. `storage` is the service's own, where recordings and dubbings are.
+
+    `links` signs for browsers, of what is in it.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class DubbingParts:
             links = self._open(settings, settings.public_storage_url)
         if settings.reference_bucket is not None:
             references = self._open(settings, reference_url(settings.storage_url, settings.reference_bucket))
+        self.links = links
         self._news = DubbingNews(bus)
         self._processes = settings.mixing_processes
         limits = DubbingLimits(

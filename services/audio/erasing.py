@@ -15,7 +15,7 @@ from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.web.auth import Principal
-from services.audio import dubbing_repository, erasing_repository
+from services.audio import dubbing_repository, erasing_repository, export_repository
 from services.audio.changes import Clock, utc_now
 from services.audio.erasing_repository import JobOfTake, LockedTake
 from services.audio.errors import JobBusy, JobEnded, JobNotFound, NothingToErase
@@ -91,6 +91,12 @@ async def erase_ended(
     await erasing_repository.note_objects(tx.connection, [take.object_key for take in takes], now)
 
 
+async def erase_export(tx: Transaction, user_id: int, now: datetime) -> None:
+    """Erase the archive of the user's data: it holds what is being erased, or is about to."""
+    for object_key, unwritten_from in await export_repository.erase(tx.connection, user_id):
+        await erasing_repository.note_objects(tx.connection, [object_key], max(now, unwritten_from))
+
+
 class Eraser:
     """The use case of who recorded them."""
 
@@ -132,4 +138,5 @@ class Eraser:
             await erase_ended(tx, takes, jobs, user_id=user_id, now=now)
             dubbings = await dubbing_repository.erase(tx.connection, user_id, token_id)
             await erasing_repository.note_objects(tx.connection, dubbings, now)
+            await erase_export(tx, user_id, now)
         return []

@@ -21,6 +21,7 @@ from libs.common.web.auth import verifier_for
 from libs.common.web.internal import service_client
 from services.audio import (
     dubbing_endpoints,
+    export_endpoints,
     film_endpoints,
     job_endpoints,
     mypage_endpoints,
@@ -38,6 +39,9 @@ from services.audio.dispatch import Dispatcher
 from services.audio.dubbing_parts import DubbingParts
 from services.audio.endpoints import internal_router, router
 from services.audio.erasing import Eraser, ObjectEraser
+from services.audio.export_contents import Contents
+from services.audio.exporting import ExportMaker, ExportRules
+from services.audio.exports import ExportService
 from services.audio.films import FilmService
 from services.audio.metrics import SERVICE
 from services.audio.mypage import PracticeService
@@ -102,6 +106,19 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     departures = Departures(database, sweeper, object_eraser, sweep_seconds=settings.sweep_seconds)
 
     dubbings = DubbingParts(settings, database, bus, storage, tokens, object_eraser)
+    owners = (
+        service_client(settings.auth_url, settings.identity, "auth"),
+        service_client(settings.catalog_url, settings.identity, "catalog"),
+    )
+    exports = ExportMaker(
+        database,
+        storage,
+        Contents(database, storage, max_bytes=settings.max_export_bytes),
+        owners,
+        object_eraser,
+        _export_rules(settings),
+        sweep_seconds=settings.sweep_seconds,
+    )
 
     batches = BatchService(uploads, tokens, max_files=settings.max_batch_files, max_file_bytes=settings.max_upload_bytes)
     webhooks = WebhookService(jobs, signer, max_bytes=settings.max_result_bytes)
@@ -117,6 +134,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             object_eraser.run(),
             departures.run(),
             dubbings.run(),
+            exports.run(),
             worker.measure(jobs, settings),
             worker.keep_house(database, settings),
             worker.erase_anonymous(anonymous),
@@ -127,6 +145,8 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
             await bus.close()
         await catalog.close()
         await people.close()
+        for owner in owners:
+            await owner.aclose()
         await storage.close()
         await database.close()
 
@@ -136,7 +156,7 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
 
     routers = [
         *(router, token_endpoints.router, webhook_endpoints.router, job_endpoints.router, mypage_endpoints.router),
-        dubbing_endpoints.router,
+        *(dubbing_endpoints.router, export_endpoints.router),
         *(film_endpoints.router, scores_endpoints.router, internal_router, mypage_endpoints.internal_router),
     ]
     if isinstance(storage, DiskStorage):
@@ -160,9 +180,16 @@ def build(settings: AudioSettings, bus: Bus | None = None) -> FastAPI:
     app.state.films = FilmService(database, dispatcher, settings.lifetimes, enabled=settings.preprocessing)
     app.state.batches = batches
     app.state.dubbings = dubbings.service
+    pause = timedelta(seconds=settings.export_pause_seconds)
+    app.state.exports = ExportService(database, dubbings.links, exports.wake, pause=pause)
     app.state.webhooks = webhooks
     app.state.verifier = verifier_for(settings)
     return app
+
+
+def _export_rules(settings: AudioSettings) -> ExportRules:
+    lease, kept = timedelta(seconds=settings.export_lease_seconds), timedelta(hours=settings.export_retention_hours)
+    return ExportRules(settings.export_attempts, lease, kept)
 
 
 def _patience(settings: AudioSettings) -> Patience:

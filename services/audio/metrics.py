@@ -31,6 +31,15 @@ MIXING_SECONDS = Histogram(
     ["service"],
     buckets=(0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
 )
+EXPORTS = Counter(
+    "yousync_audio_exports_total", "Archives of somebody's data that were made, or could not be", ["service", "state"]
+)
+EXPORT_SECONDS = Histogram(
+    "yousync_audio_export_seconds",
+    "An attempt at making an archive of somebody's data, to the object stored",
+    ["service"],
+    buckets=(0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600),
+)
 BACKGROUNDS_MISSING = Counter(
     "yousync_audio_backgrounds_missing_total", "Background voices that the catalogue names and the store lacks", ["service"]
 )

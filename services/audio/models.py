@@ -220,3 +220,22 @@ DEPARTURES = sa.Table(
     sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
 )
+
+# All that is kept of somebody, as one archive: one of each user. Whoever makes it has a lease on it until `due_at`.
+EXPORTS = sa.Table(
+    "exports",
+    METADATA,
+    sa.Column("id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("user_id", sa.Integer, nullable=False, unique=True),
+    sa.Column("object_key", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # requested | completed | failed
+    sa.Column("size", sa.BigInteger),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("lease", UUID(as_uuid=True)),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("finished_at", sa.DateTime(timezone=True)),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
+)
+EXPORTS_DUE = sa.Index("exports_due", EXPORTS.c.due_at, postgresql_where=EXPORTS.c.state == "requested")
+EXPORTS_EXPIRING = sa.Index("exports_expiring", EXPORTS.c.expires_at)

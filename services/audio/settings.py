@@ -84,6 +84,17 @@ class AudioSettings(DatabaseSettings, BusSettings, StorageSettings, VerifierSett
     # newest dubbings that are kept of each learner and scene; only the last one is shown
     dubbings_kept: int = Field(3, ge=1)
 
+    # hours that an archive of somebody's data is kept: who asked for it comes back the same day, and it holds everything
+    export_retention_hours: int = Field(24, ge=1, le=168)
+    # an archive this young is not made anew, however often somebody asks for a fresh one
+    export_pause_seconds: float = Field(3600.0, gt=0)
+    # who makes an archive and is silent for this long has lost it to another replica
+    export_lease_seconds: float = Field(60.0, gt=0)
+    # the services and the store that it takes may be away for a minute; an archive that killed three replicas kills no fourth
+    export_attempts: int = Field(3, ge=1)
+    # bytes of recordings in an archive, the newest first; some 20,000 of them, and a quarter of what the store takes
+    max_export_bytes: int = Field(20 * 1024**3, ge=0)
+
     @property
     def webhook_secret(self) -> bytes:
         """What the key of webhooks is derived from: the secret that signs links already, which production must set."""

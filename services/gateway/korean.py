@@ -51,6 +51,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "auth_my_activity": "내 계정의 활동 기록",
         "auth_search_accounts": "이메일이나 이름으로 계정 검색",
         "auth_deactivate": "계정 비활성화",
+        "auth_export": "내 데이터를 한 파일로 받기",
         "auth_activate": "계정 다시 활성화",
         "auth_grant_admin": "관리자로 지정",
         "auth_revoke_admin": "관리자 해제",

@@ -104,6 +104,7 @@ ROUTES: tuple[Route, ...] = (
     _exact("/api/mypage/bookmarks/{token_id}", Service.CATALOG, ORDINARY),
     _below("/api/request", Service.CATALOG, ORDINARY),
     _exact("/api/catalog/import", Service.CATALOG, UPLOADING, BodySize.IMPORT),
+    _exact("/api/auth/me/export", Service.AUDIO, ORDINARY),
     _below("/api/auth/google", Service.AUTH, SIGNING_IN, cookies=True),
     _exact("/api/auth/google-login", Service.AUTH, SIGNING_IN),
     _exact("/api/auth/dev-login", Service.AUTH, SIGNING_IN),

@@ -30,6 +30,7 @@ DELETE /api/auth/sessions/{session_id}                        401  404   404   4
 GET    /api/auth/me/activity                                  401  200   200   200     401    401
 GET    /api/auth/users                                        401  403   403   200     401    401
 POST   /api/auth/users/{user_id}/deactivate                   401  403   403   422     401    401
+GET    /api/auth/me/export                                    401  422   422   422     401    401
 POST   /api/auth/users/{user_id}/activate                     401  403   403   422     401    401
 PUT    /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
 DELETE /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
@@ -108,7 +109,8 @@ PATCH  /api/request/{request_id}/status                       401  403   403   4
 DELETE /api/request/{request_id}                              401  404   404   404     401    401
 """
 
-QUERIES = {"/api/urls/tokens": {"youtube_url": FILM}, "/api/tokens/batch-progress": {"job_ids": "x"}}
+EXPORT = "/api/auth/me/export"  # begins a job for whoever may ask
+QUERIES = {"/api/urls/tokens": {"youtube_url": FILM}, "/api/tokens/batch-progress": {"job_ids": "x"}, EXPORT: {"fresh": "x"}}
 BODIES = {"/api/urls/check": {"youtube_url": FILM}, "/api/request/{request_id}/status": {"status": "승인됨"}}
 # Whoever asks for this is signed out by it: people whom nobody else needs.
 SIGNS_OUT = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions")}
