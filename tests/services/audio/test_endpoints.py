@@ -67,6 +67,7 @@ async def test_a_gateway_reads_any_job(house: House) -> None:
     answer = await house.client.get(f"/internal/jobs/{work.job_id}", headers=gateway)
     assert answer.json() == {
         "job_id": work.job_id,
+        "user_id": 1,
         "sequence": 1,
         "status": "processing",
         "progress": 70,
