@@ -80,8 +80,7 @@ class Dispatcher:
 
         Any number of processes may do this at once. Raises DatabaseUnavailable, StorageUnavailable.
         """
-        async with self._database.autocommit() as connection:
-            waiting = await job_repository.waiting_jobs(connection, **self._room())
+        waiting = await job_repository.waiting_jobs(self._database, **self._room())
         if not waiting:
             return 0
         parcels = await self._orders.parcels([each.job.id for each in waiting])
@@ -89,13 +88,13 @@ class Dispatcher:
             if each.job.id not in parcels:
                 log.error("nobody knows what was to be said in this recording", extra={"job_id": each.job.id})
         async with self._database.transaction() as tx:
-            await job_repository.lock_queue(tx.connection)
+            await job_repository.lock_queue(tx)
             # Somebody else may just have used the room. Whom we have no parcel for came meanwhile: the next round's.
-            waiting = await job_repository.waiting_jobs(tx.connection, **self._room())
+            waiting = await job_repository.waiting_jobs(tx, **self._room())
             changes = [self._dispatch(each.job) for each in waiting if each.job.id in parcels]
             if not changes:
                 return 0
-            done = await job_repository.save_jobs(tx.connection, [change.saved for change in changes])
+            done = await job_repository.save_jobs(tx, [change.saved for change in changes])
             dispatched = [change for change in changes if change.after.id in done]
             for change in dispatched:
                 order = self._orders.request(change.after, parcels[change.after.id])
@@ -103,7 +102,7 @@ class Dispatcher:
                 subject = f"work:{change.after.id}"
                 routing_key = f"{order.name}.{order.priority}" if isinstance(order, AnalysisRequested) else order.name
                 tx.publish(order, subject=subject, routing_key=routing_key, traceparent=change.after.traceparent)
-            await job_repository.reach(tx.connection, _reached(waiting, done))
+            await job_repository.reach(tx, _reached(waiting, done))
         for change in dispatched:
             count(change)
         self._seen.keep([change.after for change in dispatched])

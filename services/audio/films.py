@@ -86,7 +86,7 @@ class FilmService:
                     now=now,
                     traceparent=current("traceparent"),
                 )
-                if begun := await job_repository.add_job(tx.connection, job):
+                if begun := await job_repository.add_job(tx, job):
                     tx.publish(film_requested(film, job), subject=job_channel(job.id))
             if begun:
                 self._dispatcher.wake()

@@ -1,6 +1,7 @@
 """All SQL about jobs. Every change of a job writes its row of the log in the same statement.
 
-Functions take the connection of their caller's transaction; `save_job` is one of its own.
+Functions take the connection of their caller's transaction, or, for the `Statement`s of the hot path, where to run them: in a
+transaction or each for itself. `save_job` is one of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,16 +11,17 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from asyncpg import ForeignKeyViolationError, Record
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.audio import JobKind, Priority
-from libs.common.db import Database, Outgoing
+from libs.common.db import Database, Outgoing, Transaction
 from libs.common.outbox.writer import Change
+from libs.common.statement import Rows, Statement
 from services.audio.errors import RecordingGone
 from services.audio.jobs import Job, State
-from services.audio.models import JOB_LOG, JOBS, TURNS
+from services.audio.models import JOB_LOG, JOBS, TAKES, TURNS
 
 LEASE_DIGITS = 8  # of a lease in the log
 COUNTED = 10_000  # waiting jobs at most: who has that many ahead need not know it more exactly
@@ -95,7 +97,7 @@ def _logged(changed: sa.CTE, *why: sa.ColumnElement[Any]) -> sa.Insert:
 
 
 _WHY = tuple(sa.bindparam(name, type_=sa.Text) for name in ("event", "log_lease", "log_reason"))
-_ADD_JOB = _logged(
+_ADDED = (
     insert(JOBS)
     .values(
         {name: sa.bindparam(name, type_=JOBS.c[name].type) for name in _JOB_FIELDS}
@@ -103,12 +105,14 @@ _ADD_JOB = _logged(
     )
     .on_conflict_do_nothing()  # the same job over, or the same film
     .returning(*(JOBS.c[name] for name in _LOGGED))
-    .cte("added"),
-    sa.literal_column("'uploaded'"),
-    sa.null(),
-    sa.null(),
-).returning(JOB_LOG.c.job_id)
-_FIND_JOB = sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id"))
+    .cte("added")
+)
+_BEGUN = _logged(_ADDED, sa.literal_column("'uploaded'"), sa.null(), sa.null()).returning(JOB_LOG.c.job_id)
+_ADD_JOB = Statement(_BEGUN)
+# What both have is the same in both. That a job has a take PostgreSQL checks when both are written.
+_TAKE = {column.name: sa.bindparam("take_id" if column.name == "id" else column.name, type_=column.type) for column in TAKES.c}
+_ADD_TAKE_AND_JOB = Statement(_BEGUN.add_cte(sa.insert(TAKES).values(_TAKE).cte("take")))
+_FIND_JOB = Statement(sa.select(JOBS).where(JOBS.c.id == sa.bindparam("job_id")))
 _FIND_OPEN_OF_FILM = sa.select(JOBS).where(JOBS.c.film_id == sa.bindparam("film_id"), _OPEN)
 _FIND_RETRY = sa.select(JOBS.c.id).where(JOBS.c.retry_of == sa.bindparam("job_id"))
 _SAVE_JOB = Change(
@@ -142,11 +146,13 @@ _SAVED = (
     .returning(*(JOBS.c[name] for name in _LOGGED), _GIVEN.c.event, _GIVEN.c.log_lease, _GIVEN.c.log_reason)
     .cte("saved")
 )
-_SAVE_JOBS = _logged(_SAVED, _SAVED.c.event, _SAVED.c.log_lease, _SAVED.c.log_reason).returning(JOB_LOG.c.job_id)
+_SAVE_JOBS = Statement(_logged(_SAVED, _SAVED.c.event, _SAVED.c.log_lease, _SAVED.c.log_reason).returning(JOB_LOG.c.job_id))
 
-_LOCK_QUEUE = sa.select(
-    sa.func.set_config("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s", sa.true()),
-    sa.func.pg_advisory_xact_lock(QUEUE_LOCK),
+_LOCK_QUEUE = Statement(
+    sa.select(
+        sa.func.set_config("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s", sa.true()),
+        sa.func.pg_advisory_xact_lock(QUEUE_LOCK),
+    )
 )
 
 
@@ -175,8 +181,9 @@ def _waiting() -> sa.Select[Any]:
 
 
 WAITING = _waiting()
+_WAITING = Statement(WAITING)
 NEXT_TURN = sa.select(_next_turn(sa.bindparam("of_owner", type_=sa.Text), sa.bindparam("in_priority", type_=sa.Text)))
-_REACHED = (
+_REACHED = Statement(
     sa.update(TURNS)
     .where(TURNS.c.priority == sa.bindparam("of_priority"), TURNS.c.turn < sa.bindparam("new_turn"))
     .values(turn=sa.bindparam("new_turn"))
@@ -239,26 +246,31 @@ _AHEAD_OF_QUEUED = _ahead(
 # --- One job ----------------------------------------------------------------------------------------------------------
 
 
-async def add_job(connection: AsyncConnection, job: Job) -> bool:
+async def add_job(where: Rows, job: Job) -> bool:
     """Insert a new job at the turn that is its owner's.
 
     False when there is one already that does the same job over, or an open one of the same film.
     """
-    return (await connection.execute(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS})).first() is not None
+    return bool(await where.rows(_ADD_JOB, {name: getattr(job, name) for name in _JOB_FIELDS}))
 
 
-async def add_retry(connection: AsyncConnection, job: Job) -> bool:
+async def add_job_of_take(where: Rows, job: Job, take: Mapping[str, object]) -> None:
+    """As `add_job`, with the columns of the take that it is about."""
+    await where.rows(_ADD_TAKE_AND_JOB, {**take, **{name: getattr(job, name) for name in _JOB_FIELDS}})
+
+
+async def add_retry(where: Rows, job: Job) -> bool:
     """As `add_job`. Raises RecordingGone when the take, and with it the job to do over, was erased meanwhile."""
     try:
-        return await add_job(connection, job)
-    except IntegrityError as error:
+        return await add_job(where, job)
+    except ForeignKeyViolationError as error:
         raise RecordingGone from error
 
 
-async def find_job(connection: AsyncConnection, job_id: str) -> Job | None:
+async def find_job(where: Rows, job_id: str) -> Job | None:
     """The job as it was committed last."""
-    row = (await connection.execute(_FIND_JOB, {"job_id": job_id})).mappings().first()
-    return None if row is None else _job(row)
+    rows = await where.rows(_FIND_JOB, {"job_id": job_id})
+    return _job(rows[0]) if rows else None
 
 
 async def find_jobs(connection: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
@@ -294,12 +306,12 @@ async def save_job(database: Database, saved: Saved, outgoing: Collection[Outgoi
 # --- Many jobs --------------------------------------------------------------------------------------------------------
 
 
-async def lock_queue(connection: AsyncConnection) -> None:
+async def lock_queue(tx: Transaction) -> None:
     """Until the transaction ends nobody else changes many jobs at once. Single changes go on: versions tell."""
-    await connection.execute(_LOCK_QUEUE)
+    await tx.rows(_LOCK_QUEUE, {})
 
 
-async def save_jobs(connection: AsyncConnection, saved: Sequence[Saved]) -> set[str]:
+async def save_jobs(tx: Transaction, saved: Sequence[Saved]) -> set[str]:
     """Write changes that make no result; the ids of the jobs that were still as they were before, and now are changed."""
     columns: dict[str, list[Any]] = {
         **{name: [getattr(each.after, name) for each in saved] for name in ("id", *_CHANGING)},
@@ -308,24 +320,24 @@ async def save_jobs(connection: AsyncConnection, saved: Sequence[Saved]) -> set[
         "log_lease": [each.log_lease for each in saved],
         "log_reason": [each.reason for each in saved],
     }
-    found = await connection.execute(_SAVE_JOBS, {f"given_{name}": values for name, values in columns.items()})
-    return set(found.scalars())
+    found = await tx.rows(_SAVE_JOBS, {f"given_{name}": values for name, values in columns.items()})
+    return {row["job_id"] for row in found}
 
 
-async def waiting_jobs(connection: AsyncConnection, *, unclaimed: int, most: int, now: datetime) -> list[Waiting]:
+async def waiting_jobs(where: Rows, *, unclaimed: int, most: int, now: datetime) -> list[Waiting]:
     """The jobs whose turn it is.
 
     Of each priority so many as its work queue has room for, at most `most`: there may be as many unclaimed requests as there
     are running jobs, and always `unclaimed`.
     """
-    rows = await connection.execute(WAITING, {"unclaimed": unclaimed, "most": most, "now": now})
-    return [Waiting(_job(row), row["reached"]) for row in rows.mappings()]
+    rows = await where.rows(_WAITING, {"unclaimed": unclaimed, "most": most, "now": now})
+    return [Waiting(_job(row), row["reached"]) for row in rows]
 
 
-async def reach(connection: AsyncConnection, turns: Mapping[Priority, int]) -> None:
+async def reach(tx: Transaction, turns: Mapping[Priority, int]) -> None:
     """Note the turns that these priorities have got to."""
     for priority, turn in turns.items():
-        await connection.execute(_REACHED, {"of_priority": priority, "new_turn": turn})
+        await tx.rows(_REACHED, {"of_priority": priority, "new_turn": turn})
 
 
 async def next_turns(connection: AsyncConnection, queues: Collection[tuple[str, Priority]]) -> dict[tuple[str, Priority], int]:
@@ -375,7 +387,7 @@ async def count_open_jobs(connection: AsyncConnection, *, takes_only: bool = Fal
     return {state: found.get(state, 0) for state in State if state.is_open}
 
 
-def _job(row: sa.RowMapping) -> Job:
+def _job(row: sa.RowMapping | Record) -> Job:
     columns: dict[str, Any] = {name: row[name] for name in _JOB_FIELDS}
     columns |= {
         "kind": JobKind(row["kind"]),

@@ -50,10 +50,11 @@ class Orders:
 
     async def parcels(self, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         """What orders of these jobs need, by job id; of unknown jobs nothing."""
-        async with self._database.reading() as connection:
-            assignments = await repository.assignments(connection, job_ids)
-            others = [job_id for job_id in job_ids if job_id not in assignments]
-            films = await film_repository.films_of(connection, others) if others else {}
+        assignments = await repository.assignments(self._database, job_ids)
+        films: dict[str, Film] = {}
+        if others := [job_id for job_id in job_ids if job_id not in assignments]:
+            async with self._database.reading() as connection:
+                films = await film_repository.films_of(connection, others)
         now = self._clock()
         return films | {
             job_id: Parcel(

@@ -1,4 +1,4 @@
-"""The SQL about lines, takes and uploads, on the connection of the caller's transaction. That about jobs: `job_repository`."""
+"""The SQL about lines, takes and uploads; that about jobs is in `job_repository`, which says where it runs."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.catalog import ScriptSnapshot, Word
+from libs.common.statement import Rows, Statement
 from services.audio.errors import RecordingGone
-from services.audio.job_repository import add_job
+from services.audio.job_repository import add_job_of_take
 from services.audio.jobs import Job
 from services.audio.models import JOBS, SCRIPTS, TAKES, TOKENS, UPLOAD_KEYS
 
@@ -64,12 +65,13 @@ class Assignment:
 
 
 # Statements of the hot path are built once: building one anew costs as much time as PostgreSQL needs to run it.
-_FIND_LINE = sa.select(SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted).where(SCRIPTS.c.id == sa.bindparam("script_id"))
-_ADD_TAKE = sa.insert(TAKES)
+_FIND_LINE = Statement(
+    sa.select(SCRIPTS.c.id, SCRIPTS.c.token_id, SCRIPTS.c.deleted).where(SCRIPTS.c.id == sa.bindparam("script_id"))
+)
 _FIND_TAKE = sa.select(TAKES).where(TAKES.c.id == sa.bindparam("take_id"))
 _TAKE_FIELDS = tuple(field.name for field in fields(Take))
 _OF_LINE = JOBS.c.script_id.is_not(None)
-_ASSIGNMENTS = (
+_ASSIGNMENTS = Statement(
     sa.select(
         *(JOBS.c.id.label("job_id"), JOBS.c.deadline, JOBS.c.token_id, JOBS.c.script_id),
         *(TAKES.c.object_key, TAKES.c.media_type),
@@ -83,7 +85,7 @@ _ASSIGNMENTS = (
     .where(JOBS.c.id == sa.func.any(sa.bindparam("job_ids", type_=sa.ARRAY(sa.Text))))
 )
 # A line that is gone is no part of its scene; those of a scene that is gone itself are, for takes under way.
-_LINES_OF_SCENES = (
+_LINES_OF_SCENES = Statement(
     sa.select(SCRIPTS.c.token_id, SCRIPTS.c.words)
     .join(TOKENS, TOKENS.c.id == SCRIPTS.c.token_id)
     .where(
@@ -97,10 +99,10 @@ _LINES_OF_SCENES = (
 # --- Scripts ----------------------------------------------------------------------------------------------------------
 
 
-async def find_line(connection: AsyncConnection, script_id: int) -> Line | None:
+async def find_line(where: Rows, script_id: int) -> Line | None:
     """Our own copy of a line, without its words."""
-    row = (await connection.execute(_FIND_LINE, {"script_id": script_id})).first()
-    return None if row is None else Line(row.id, row.token_id, row.deleted)
+    rows = await where.rows(_FIND_LINE, {"script_id": script_id})
+    return Line(rows[0]["id"], rows[0]["token_id"], rows[0]["deleted"]) if rows else None
 
 
 async def keep_script(connection: AsyncConnection, script: ScriptSnapshot) -> None:
@@ -144,10 +146,9 @@ async def _upsert_script(
 # --- Takes and jobs ---------------------------------------------------------------------------------------------------
 
 
-async def add(connection: AsyncConnection, take: Take, job: Job) -> None:
+async def add(where: Rows, take: Take, job: Job) -> None:
     """Insert a take and its job."""
-    await connection.execute(_ADD_TAKE, {name: getattr(take, name) for name in _TAKE_FIELDS})
-    await add_job(connection, job)
+    await add_job_of_take(where, job, {name: getattr(take, name) for name in _TAKE_FIELDS})
 
 
 async def remember_upload(
@@ -199,32 +200,32 @@ async def find_take(connection: AsyncConnection, take_id: UUID) -> Take:
     return Take(**row)
 
 
-async def assignments(connection: AsyncConnection, job_ids: Collection[str]) -> dict[str, Assignment]:
+async def assignments(where: Rows, job_ids: Collection[str]) -> dict[str, Assignment]:
     """What to give to analysis servers, by job id; of unknown jobs nothing."""
-    rows = (await connection.execute(_ASSIGNMENTS, {"job_ids": list(job_ids)})).all()
-    scenes = {row.token_id for row in rows if row.script_id is None}
-    words = await _words_of_scenes(connection, scenes) if scenes else {}
+    rows = await where.rows(_ASSIGNMENTS, {"job_ids": list(job_ids)})
+    scenes = {row["token_id"] for row in rows if row["script_id"] is None}
+    words = await _words_of_scenes(where, scenes) if scenes else {}
     return {
-        row.job_id: Assignment(
-            deadline=row.deadline,
-            object_key=row.object_key,
-            media_type=row.media_type,
-            line_start=row.start_time,
-            line_end=row.end_time,
-            words=words.get(row.token_id, ()) if row.script_id is None else _words(row.words),
-            textgrid=row.s3_textgrid_url,
-            pitch=row.s3_pitch_url,
+        row["job_id"]: Assignment(
+            deadline=row["deadline"],
+            object_key=row["object_key"],
+            media_type=row["media_type"],
+            line_start=row["start_time"],
+            line_end=row["end_time"],
+            words=words.get(row["token_id"], ()) if row["script_id"] is None else _words(row["words"]),
+            textgrid=row["s3_textgrid_url"],
+            pitch=row["s3_pitch_url"],
         )
         for row in rows
-        if row.start_time is not None
+        if row["start_time"] is not None
     }
 
 
-async def _words_of_scenes(connection: AsyncConnection, token_ids: Collection[int]) -> dict[int, tuple[Word, ...]]:
+async def _words_of_scenes(where: Rows, token_ids: Collection[int]) -> dict[int, tuple[Word, ...]]:
     """The words of all lines of these scenes, line by line as they are spoken."""
     found: dict[int, tuple[Word, ...]] = {}
-    for row in await connection.execute(_LINES_OF_SCENES, {"token_ids": list(token_ids)}):
-        found[row.token_id] = (*found.get(row.token_id, ()), *_words(row.words))
+    for row in await where.rows(_LINES_OF_SCENES, {"token_ids": list(token_ids)}):
+        found[row["token_id"]] = (*found.get(row["token_id"], ()), *_words(row["words"]))
     return found
 
 

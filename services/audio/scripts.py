@@ -23,8 +23,7 @@ class ScriptService:
         """The line. Raises ScriptNotFound, or CatalogUnavailable when nobody can tell."""
         if not 0 < script_id <= MAX_ID:
             raise ScriptNotFound
-        async with self._database.reading() as connection:
-            line = await repository.find_line(connection, script_id)
+        line = await repository.find_line(self._database, script_id)
         if line is None:
             line = await self._read_through(script_id)
         if line.deleted:

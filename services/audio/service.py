@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from libs.common import deleted_users
+from libs.common import deleted_users, inbox
 from libs.common.bus.base import Bus, Message
 from libs.common.contracts.audio import AudioUploaded, FilmRequested, JobKind, Priority
 from libs.common.contracts.notifier import job_channel
@@ -128,8 +128,7 @@ class JobService:
         """The job, for callers who may see all."""
         if not JOB_ID.fullmatch(job_id):
             return None
-        async with self._database.autocommit() as connection:
-            return await job_repository.find_job(connection, job_id)
+        return await job_repository.find_job(self._database, job_id)
 
     async def outlook(self, job_id: str, viewer: Principal | None) -> Outlook:
         """The job and what its owner has to expect. Raises JobNotFound as `visible` does."""
@@ -138,8 +137,7 @@ class JobService:
     async def begun(self, message: Message) -> None:
         """A job waits for its turn, says `message`."""
         self._dispatcher.wake()  # a hint: the job stands in the table since before the message was sent
-        async with self._database.transaction() as tx:
-            await tx.first_time(message, "audio.dispatch")
+        await inbox.remember(self._database, message, "audio.dispatch")
 
     async def report(self, job_id: str, kind: str, report: Report, *, by_holder: bool = True) -> str:
         """An analysis server claims something (`kind` names it in metrics). What does not fit the job changes nothing.
@@ -210,7 +208,7 @@ class JobService:
             async with self._database.transaction() as tx:
                 if again.user_id is not None:
                     await deleted_users.hold(tx.connection, again.user_id)
-                if begun := await job_repository.add_retry(tx.connection, again):
+                if begun := await job_repository.add_retry(tx, again):
                     tx.publish(first_fact(again), subject=job_channel(again.id))
             if begun:
                 return await self._outlook(again), True

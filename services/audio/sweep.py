@@ -41,7 +41,7 @@ class Sweeper:
     async def cancel_open(self, user_id: int) -> int:
         """Cancel the open jobs of somebody who is gone, `BATCH` at most; how many there were. Raises DatabaseUnavailable."""
         async with self._database.transaction() as tx:
-            await job_repository.lock_queue(tx.connection)
+            await job_repository.lock_queue(tx)
             jobs = await job_repository.open_jobs_of(tx.connection, user_id, BATCH)
             changes = await self._save(tx, [(job, Cancel()) for job in jobs], self._clock())
         await self._follow_up(changes)
@@ -51,7 +51,7 @@ class Sweeper:
 
     async def _move_on_overdue(self) -> int:
         async with self._database.transaction() as tx:
-            await job_repository.lock_queue(tx.connection)
+            await job_repository.lock_queue(tx)
             now = self._clock()
             overdue = await job_repository.overdue_jobs(tx.connection, now, BATCH)
             changes = await self._save(tx, [(job, Tick()) for job in overdue], now)
@@ -64,7 +64,7 @@ class Sweeper:
     async def _age_waiting(self) -> int:
         """Each job takes its turn behind what its owner has in the higher priority: a batch does not overtake it as a whole."""
         async with self._database.transaction() as tx:
-            await job_repository.lock_queue(tx.connection)
+            await job_repository.lock_queue(tx)
             now = self._clock()
             since = now - timedelta(seconds=self._rules.ageing_seconds)
             aged = await job_repository.aged_jobs(tx.connection, since, BATCH)
@@ -90,7 +90,7 @@ class Sweeper:
         changes = [change for change in found if isinstance(change, Change)]
         if not changes:
             return []
-        done = await job_repository.save_jobs(tx.connection, [change.saved for change in changes])
+        done = await job_repository.save_jobs(tx, [change.saved for change in changes])
         saved = [change for change in changes if change.after.id in done]
         for change in saved:
             for fact in change.facts:

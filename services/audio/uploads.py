@@ -168,7 +168,7 @@ class UploadService:
                 earlier = None if key is None else await self._earlier(tx, takes[0], jobs[0], key)
                 if earlier is None:
                     for take, job in zip(takes, jobs, strict=True):
-                        await repository.add(tx.connection, take, job)
+                        await repository.add(tx, take, job)
                         tx.publish(audio_uploaded(take, job), subject=job_channel(job.id))
                 at_commit = True
         except BaseException:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from libs.common.db import Transaction
 from services.audio import job_repository
 from services.audio.job_repository import Saved
 from tests.schedules.faults import FaultyDatabase
@@ -21,15 +20,15 @@ def others_in_between(database: FaultyDatabase) -> Iterator[None]:
     """Within the block transactions of `database` that lock the queue are several turns."""
     lock_queue, save_jobs = job_repository.lock_queue, job_repository.save_jobs
 
-    async def lock(connection: AsyncConnection) -> None:
+    async def lock(tx: Transaction) -> None:
         while database.queue_locked_by is not None:
             await database.turns.pause("audio waits for the lock of the queue")
         database.queue_locked_by = asyncio.current_task()
-        await lock_queue(connection)
+        await lock_queue(tx)
 
-    async def save(connection: AsyncConnection, saved: Sequence[Saved]) -> set[str]:
+    async def save(tx: Transaction, saved: Sequence[Saved]) -> set[str]:
         await database.turns.pause("audio is about to change jobs that it has looked at")
-        return await save_jobs(connection, saved)
+        return await save_jobs(tx, saved)
 
     with (
         patch.object(job_repository, "lock_queue", lock),

@@ -35,8 +35,7 @@ def a_change_overwrites_one_that_it_has_not_seen(monkeypatch: pytest.MonkeyPatch
     save = job_repository.save_job
 
     async def overwrite(database: Database, saved: Saved, outgoing: Collection[Outgoing]) -> bool:
-        async with database.autocommit() as connection:
-            now = await job_repository.find_job(connection, saved.before.id)
+        now = await job_repository.find_job(database, saved.before.id)
         assert now is not None
         before, after = replace(saved.before, version=now.version), replace(saved.after, version=now.version + 1)
         return await save(database, replace(saved, before=before, after=after), outgoing)

@@ -81,13 +81,12 @@ class Queue:
         )
         job = replace(job, dispatch_at=self.clock.now + timedelta(seconds=due_in))
         async with self.database.transaction() as tx:
-            await repository.add(tx.connection, take, job)
+            await repository.add(tx, take, job)
         return await self.job(job.id)
 
     async def job(self, job_id: str) -> Job:
         """As it is committed."""
-        async with self.database.reading() as connection:
-            job = await job_repository.find_job(connection, job_id)
+        job = await job_repository.find_job(self.database, job_id)
         assert job is not None
         return job
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.common.contracts.audio import (
     AnalysisProgressed,
@@ -19,6 +18,7 @@ from libs.common.contracts.audio import (
 )
 from libs.common.contracts.catalog import ScriptDeleted, ScriptUpdated, TokenDeleted, TokenUpdated
 from libs.common.contracts.notifier import frame_of
+from libs.common.db import Database
 from libs.common.storage.factory import open_storage
 from services.audio import repository
 from tests.services.audio.house import FakeCatalog, House, Open, bearer, script, token, wav
@@ -105,10 +105,9 @@ async def test_lines_that_are_gone_are_not_asked_for_but_those_of_a_scene_that_i
     job_id = (await scene.dispatched_scene()).job_id
     await scene.tell(TokenDeleted(token_id=3, version=9))
     await scene.tell(ScriptDeleted(script_id=7, token_id=3, version=9))
-    engine = create_async_engine(scene.app.state.settings.database_url.get_secret_value())
-    async with engine.connect() as connection:
-        assignments = await repository.assignments(connection, [job_id])
-    await engine.dispose()
+    database = Database(scene.app.state.settings.database_url.get_secret_value(), source="test")
+    assignments = await repository.assignments(database, [job_id])
+    await database.close()
     assert assignments[job_id].words == script(7).words + script(5).words
 
 
