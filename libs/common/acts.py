@@ -1,6 +1,6 @@
 """What the audit log keeps: who did what to whom, from where. `auth` owns the log; see docs/decisions/0025.
 
-A service that does something of this list publishes `performed(..)` in the transaction of the act. Words that a person typed,
+A service that does something of this list tells it (`tell`) in the transaction of the act. Words that a person typed,
 tokens and whole addresses never belong in it.
 """
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from libs.common.contracts.acts import ActPerformed
+from libs.common.db import Transaction
 from libs.common.telemetry import current
 
 MAX_TEXT = 200  # characters of what a browser calls itself, of a reason
@@ -43,7 +44,6 @@ class Act(StrEnum):
     LINE_UPDATED = "line_updated"
     LINE_DELETED = "line_deleted"
     CATALOGUE_IMPORTED = "catalogue_imported"
-    CATALOGUE_EXPORTED = "catalogue_exported"
     VIDEO_REQUEST_REVIEWED = "video_request_reviewed"
     FILM_REQUESTED = "film_requested"
     ANONYMOUS_ERASED = "anonymous_erased"  # recordings of nobody, asked for by an administrator
@@ -94,6 +94,13 @@ def performed(
         device=origin.place.device,
         request_id=current("request_id"),
     )
+
+
+def tell(
+    tx: Transaction, act: Act, origin: Origin, *, thing: str, account_id: int | None = None, reason: str | None = None
+) -> None:
+    """Let `auth` write `act` into the log if and only if this transaction commits; see `performed`."""
+    tx.publish(performed(act, origin, account_id=account_id, thing=thing, reason=reason), subject=thing)
 
 
 def _coarse(address: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.acts import Act, Origin, tell
 from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated, TokenCreated, TokenUpdated
 from libs.common.db import Database, Transaction
 from services.catalog import casting, import_repository, repository
@@ -29,20 +30,25 @@ _WORD = ("start_time", "end_time", "word", "probability")
 
 
 class Editor:
-    """Makes and changes actors, scenes and lines. Every call may raise `ImportRunning`; one that raises changes nothing."""
+    """Makes and changes actors, scenes and lines. Every call may raise `ImportRunning`; one that raises changes nothing.
+
+    `by` is who does it, for the audit log.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create_actor(self, new: ActorNew) -> Actor:
+    async def create_actor(self, new: ActorNew, by: Origin) -> Actor:
         """A new actor. Raises `ActorExists`."""
         async with self._editing() as tx:
             await sql.lock_actors(tx.connection)
             if await sql.actor_called(tx.connection, fold(new.name)) is not None:
                 raise ActorExists
-            return Actor(await casting.add(tx.connection, new.name), new.name)
+            actor = Actor(await casting.add(tx.connection, new.name), new.name)
+            tell(tx, Act.ACTOR_CREATED, by, thing=f"actor:{actor.id}")
+            return actor
 
-    async def create_token(self, new: TokenNew) -> Token:
+    async def create_token(self, new: TokenNew, by: Origin) -> Token:
         """A new scene. Its actor is who is called `actor_name`, also by an alias, or somebody new. Raises `InvalidField`."""
         row = new.model_dump(exclude={"youtube_url"})
         check_times(row, row)
@@ -51,9 +57,10 @@ class Editor:
             row["version"] = await repository.next_version(tx.connection, TOKEN_VERSIONS)
             token_id = await sql.insert(tx.connection, TOKENS, row)
             await casting.recast(tx.connection, token_id, None, new.actor_name)
+            tell(tx, Act.SCENE_CREATED, by, thing=f"token:{token_id}")
             return await _publish_token(tx, token_id, TokenCreated)
 
-    async def change_token(self, token_id: int, change: TokenChange, seen: IfMatch) -> Token:
+    async def change_token(self, token_id: int, change: TokenChange, seen: IfMatch, by: Origin) -> Token:
         """Set what `change` names. Raises `TokenNotFound`, `ChangedMeanwhile`, `InvalidField`.
 
         Under another `actor_name` the scene is that actor's, and the old one's no more; others who speak in it stay.
@@ -72,9 +79,10 @@ class Editor:
                 await casting.recast(tx.connection, token_id, stored["actor_name"], changed["actor_name"])
             changed["version"] = await repository.next_version(tx.connection, TOKEN_VERSIONS)
             await sql.update(tx.connection, TOKENS, token_id, changed)
+            tell(tx, Act.SCENE_UPDATED, by, thing=f"token:{token_id}")
             return await _publish_token(tx, token_id, TokenUpdated)
 
-    async def create_script(self, new: ScriptNew) -> Script:
+    async def create_script(self, new: ScriptNew, by: Origin) -> Script:
         """A new line with its words. Raises `TokenNotFound`, `InvalidField`.
 
         It need not lie within its scene: the last line of a clip often sounds on after the cut.
@@ -89,9 +97,10 @@ class Editor:
             row["version"] = await repository.next_version(tx.connection, SCRIPT_VERSIONS)
             script_id = await sql.insert(tx.connection, SCRIPTS, row)
             await sql.replace_words(tx.connection, script_id, [], [{**word, "mfcc": None} for word in words])
+            tell(tx, Act.LINE_CREATED, by, thing=f"script:{script_id}")
             return await _publish_script(tx, script_id, ScriptCreated)
 
-    async def change_script(self, script_id: int, change: ScriptChange, seen: IfMatch) -> Script:
+    async def change_script(self, script_id: int, change: ScriptChange, seen: IfMatch, by: Origin) -> Script:
         """Set what `change` names. Raises `ScriptNotFound`, `TokenNotFound`, `ChangedMeanwhile`, `InvalidField`.
 
         A word that is the same as before at the same time keeps its features; others have none until an import brings them.
@@ -121,6 +130,7 @@ class Editor:
                 await sql.replace_words(tx.connection, script_id, [word["id"] for word in there], new)
             changed["version"] = await repository.next_version(tx.connection, SCRIPT_VERSIONS)
             await sql.update(tx.connection, SCRIPTS, script_id, changed)
+            tell(tx, Act.LINE_UPDATED, by, thing=f"script:{script_id}")
             return await _publish_script(tx, script_id, ScriptUpdated)
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.acts import Act, Origin, tell
 from libs.common.contracts.catalog import ScriptCreated, ScriptUpdated, TokenCreated, TokenUpdated
 from libs.common.db import Database, Transaction, move_identity_past
 from services.catalog import import_repository as sql
@@ -91,8 +92,8 @@ class Importer:
         self._database = database
         self._objects = objects
 
-    async def run(self, content: bytes) -> Report:
-        """Import the JSON document `content`. Raises `BadDocument`, `ImportRunning`; nothing is changed then."""
+    async def run(self, content: bytes, by: Origin) -> Report:
+        """Import the JSON document `content` that `by` brings. Raises `BadDocument`, `ImportRunning`; nothing changes then."""
         document = await asyncio.to_thread(parse, content)
         async with self._database.reading() as connection:
             await resolve(connection, (await place(connection, document)).document)
@@ -103,6 +104,7 @@ class Importer:
             placed = await place(tx.connection, document)
             writing = _Writing(tx, placed, await resolve(tx.connection, placed.document))
             await writing.run()
+            tell(tx, Act.CATALOGUE_IMPORTED, by, thing="catalogue")
         return Report({**writing.counts, "pitch": melodies}, document.ignored)
 
     async def _keep_melodies(self, melodies: Mapping[str, bytes]) -> Counts:

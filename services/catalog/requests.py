@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 
 from libs.common import deleted_users
+from libs.common.acts import Act, Origin, tell
 from libs.common.db import Database
 from libs.common.people import People
 from libs.common.web.auth import Principal
@@ -54,7 +55,7 @@ class VideoRequests:
             requests = await sql.newest(connection, page)
         return await self._shown(requests, viewer)
 
-    async def decide(self, request_id: int, word: str) -> None:
+    async def decide(self, request_id: int, word: str, by: Origin) -> None:
         """Give a request the status that `word` names. Raises `UnknownStatus`, `RequestNotFound`, `AlreadyUnderReview`."""
         if word not in tuple(RequestStatus):
             raise UnknownStatus
@@ -62,8 +63,10 @@ class VideoRequests:
             raise RequestNotFound
         try:
             async with self._database.transaction() as tx:
-                if not await sql.set_status(tx.connection, request_id, RequestStatus(word)):
+                status = RequestStatus(word)
+                if not await sql.set_status(tx.connection, request_id, status):
                     raise RequestNotFound
+                tell(tx, Act.VIDEO_REQUEST_REVIEWED, by, thing=f"request:{request_id}", reason=status.name.lower())
         except IntegrityError as error:
             raise AlreadyUnderReview from error
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from libs.common.web.auth import User
 from libs.common.web.openapi import answers
+from libs.common.web.origin import AdminOrigin
 from services.catalog.bookmarks_schemas import Limit, Offset
 from services.catalog.deps import VideoRequestsDep
 from services.catalog.errors import AlreadyUnderReview, NotRejected, RequestNotFound, UnknownStatus
@@ -40,9 +41,9 @@ async def list_all_requests(
     summary="Review a request (administrators)",
     responses=answers(RequestNotFound(), UnknownStatus(), AlreadyUnderReview()),
 )
-async def decide_request(requests: VideoRequestsDep, request_id: int, decision: Decision) -> Done:
+async def decide_request(requests: VideoRequestsDep, by: AdminOrigin, request_id: int, decision: Decision) -> Done:
     """Any of the three, from any of them."""
-    await requests.decide(request_id, decision.status)
+    await requests.decide(request_id, decision.status, by)
     return Done(detail="상태가 변경되었습니다.")
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from libs.common.web.openapi import Responses, answers
+from libs.common.web.origin import AdminOrigin
 from services.catalog.deps import EditorDep, ExporterDep, IfMatchDep, RemoverDep
 from services.catalog.errors import ActorExists, ChangedMeanwhile, ImportRunning, InvalidField, ScriptNotFound, TokenNotFound
 from services.catalog.etags import etag
@@ -46,16 +47,16 @@ class Deleted(BaseModel):
 
 
 @router.post("/actors", tags=["actors"], summary="Add an actor", responses=answers(ActorExists(), ImportRunning()))
-async def create_actor(editor: EditorDep, new: ActorNew) -> Actor:
+async def create_actor(editor: EditorDep, by: AdminOrigin, new: ActorNew) -> Actor:
     """Names are compared whatever their case."""
-    return Actor.model_validate(await editor.create_actor(new))
+    return Actor.model_validate(await editor.create_actor(new, by))
 
 
 @router.post("/tokens", tags=["tokens"], summary="Add a scene", responses={**_TAGGED, **answers(ImportRunning())})
-async def create_token(editor: EditorDep, new: TokenNew, response: Response) -> Token:
+async def create_token(editor: EditorDep, by: AdminOrigin, new: TokenNew, response: Response) -> Token:
     """Its film is known from then on; its actor is who is called `actor_name`, also by an alias, or somebody new."""
     with _field_errors():
-        token = await editor.create_token(new)
+        token = await editor.create_token(new, by)
     response.headers["ETag"] = etag(token.version)
     return Token.model_validate(token)
 
@@ -66,10 +67,12 @@ async def create_token(editor: EditorDep, new: TokenNew, response: Response) -> 
     summary="Change a scene",
     responses={**_TAGGED, **answers(TokenNotFound(), ImportRunning(), ChangedMeanwhile())},
 )
-async def change_token(editor: EditorDep, token_id: int, change: TokenChange, seen: IfMatchDep, response: Response) -> Token:
+async def change_token(
+    editor: EditorDep, by: AdminOrigin, token_id: int, change: TokenChange, seen: IfMatchDep, response: Response
+) -> Token:
     """What the body does not name stays as it is, views always do. `null` clears what may be empty."""
     with _field_errors():
-        token = await editor.change_token(token_id, change, seen)
+        token = await editor.change_token(token_id, change, seen, by)
     response.headers["ETag"] = etag(token.version)
     return Token.model_validate(token)
 
@@ -80,19 +83,19 @@ async def change_token(editor: EditorDep, token_id: int, change: TokenChange, se
     summary="Delete a scene",
     responses=answers(TokenNotFound(), ImportRunning(), ChangedMeanwhile()),
 )
-async def delete_token(remover: RemoverDep, token_id: int, seen: IfMatchDep) -> Deleted:
+async def delete_token(remover: RemoverDep, by: AdminOrigin, token_id: int, seen: IfMatchDep) -> Deleted:
     """With its lines, their words and bookmarks of it. Recordings and results of learners are not the catalogue's and stay."""
-    await remover.remove_token(token_id, seen)
+    await remover.remove_token(token_id, seen, by)
     return Deleted(detail="Token deleted successfully")
 
 
 @router.post(
     "/scripts", tags=["scripts"], summary="Add a line", responses={**_TAGGED, **answers(TokenNotFound(), ImportRunning())}
 )
-async def create_script(editor: EditorDep, new: ScriptNew, response: Response) -> Script:
+async def create_script(editor: EditorDep, by: AdminOrigin, new: ScriptNew, response: Response) -> Script:
     """With its words, if they are given: in order, without overlap, within the line's time."""
     with _field_errors():
-        script = await editor.create_script(new)
+        script = await editor.create_script(new, by)
     response.headers["ETag"] = etag(script.version)
     return Script.model_validate(script)
 
@@ -104,11 +107,11 @@ async def create_script(editor: EditorDep, new: ScriptNew, response: Response) -
     responses={**_TAGGED, **answers(ScriptNotFound(), TokenNotFound(), ImportRunning(), ChangedMeanwhile())},
 )
 async def change_script(
-    editor: EditorDep, script_id: int, change: ScriptChange, seen: IfMatchDep, response: Response
+    editor: EditorDep, by: AdminOrigin, script_id: int, change: ScriptChange, seen: IfMatchDep, response: Response
 ) -> Script:
     """What the body does not name stays as it is. `words` replace all that the line has."""
     with _field_errors():
-        script = await editor.change_script(script_id, change, seen)
+        script = await editor.change_script(script_id, change, seen, by)
     response.headers["ETag"] = etag(script.version)
     return Script.model_validate(script)
 
@@ -119,9 +122,9 @@ async def change_script(
     summary="Delete a line",
     responses=answers(ScriptNotFound(), ImportRunning(), ChangedMeanwhile()),
 )
-async def delete_script(remover: RemoverDep, script_id: int, seen: IfMatchDep) -> Deleted:
+async def delete_script(remover: RemoverDep, by: AdminOrigin, script_id: int, seen: IfMatchDep) -> Deleted:
     """With its words. Recordings and results of learners are not the catalogue's and stay."""
-    await remover.remove_script(script_id, seen)
+    await remover.remove_script(script_id, seen, by)
     return Deleted(detail="Script deleted successfully")
 
 

@@ -173,7 +173,7 @@ async def catalogue(import_document: Import) -> None:
 
 
 async def events(database: AsyncEngine, about: str = "") -> list[tuple[str, str]]:
-    """Type and subject of what was published in order, of all kinds or only `about` one."""
+    """Type and subject of what was published in order, of all kinds or only `about` one; acts are for the audit log."""
     async with database.connect() as connection:
-        rows = await connection.execute(sa.text("SELECT type, subject FROM outbox ORDER BY id"))
+        rows = await connection.execute(sa.text("SELECT type, subject FROM outbox WHERE type <> 'act.performed' ORDER BY id"))
         return [(row.type, row.subject) for row in rows if row.type.startswith(about)]

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.common.acts import Origin
 from libs.common.errors import Unavailable
 from services.catalog.models import METADATA
 from services.catalog.storage import SceneObjects
@@ -37,15 +38,15 @@ async def forget(database: AsyncEngine) -> None:
 async def test_an_export_brought_to_an_empty_platform_makes_the_same_one(
     app: FastAPI, client: httpx.AsyncClient, database: AsyncEngine, tmp_path: Path, content: bytes
 ) -> None:
-    await app.state.importer.run(content)
+    await app.state.importer.run(content, Origin())
     await client.post("/api/tokens/1/view")
     first = (await exported(client)).content
-    again = await app.state.importer.run(first)
+    again = await app.state.importer.run(first, Origin())
     assert all(counts.created == counts.updated == counts.removed == 0 for counts in again.counts.values())
     await forget(database)
     for key in json.loads(first)["pitch"]:
         await the_storage(tmp_path).delete(key)
-    made = await app.state.importer.run(first)
+    made = await app.state.importer.run(first, Origin())
     assert all(counts.created for counts in made.counts.values())
     assert (await exported(client)).content == first
 

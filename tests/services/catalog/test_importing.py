@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.common.acts import Origin
 from libs.common.contracts.catalog import ScriptUpdated
 from services.catalog import import_repository
 from services.catalog.importing import BATCH
@@ -118,7 +119,7 @@ async def test_a_changed_line_is_published_with_a_higher_version(
     assert after[5] == versions[5]
     assert after[1] > max(versions.values())
     async with database.connect() as connection:
-        body = (await connection.execute(sa.text("SELECT body FROM outbox ORDER BY id DESC"))).scalars().first()
+        body = (await connection.execute(sa.text("SELECT body FROM outbox WHERE type = 'script.updated'"))).scalars().first()
     event = ScriptUpdated.model_validate_json(body or b"")
     assert event.version == after[1]
     assert [word.word for word in event.words] == [word["word"] for word in document["words"]]
@@ -191,7 +192,7 @@ async def test_the_sample_catalogue_can_be_imported_twice(
 ) -> None:
     """It is larger than these tests allow over HTTP, so it goes to the use case."""
     content = SAMPLES.read_bytes()
-    first, second = await app.state.importer.run(content), await app.state.importer.run(content)
+    first, second = await app.state.importer.run(content, Origin()), await app.state.importer.run(content, Origin())
     document = json.loads(content)
     for kind in ("urls", "actors", "tokens", "token_actors", "scripts", "words", "pitch"):
         assert first.counts[kind].created == second.counts[kind].unchanged == len(document[kind])
@@ -210,7 +211,7 @@ async def test_more_lines_than_a_batch_are_all_written_and_published(app: FastAP
         ],
         "words": [{"script_id": i, "word": "w"} for i in range(1, number + 1)],
     }
-    report = await app.state.importer.run(json.dumps(document).encode())
+    report = await app.state.importer.run(json.dumps(document).encode(), Origin())
     assert report.counts["scripts"].created == report.counts["words"].created == number
     subjects = [subject for _, subject in await events(database, "script")]
     assert len(set(subjects)) == number
