@@ -61,9 +61,10 @@ def services(*callers: str) -> Need:
 _EVERYWHERE: Final[Rights] = {
     "GET /health/live": PUBLIC,
     "GET /health/ready": PUBLIC,
-    "GET /metrics": PUBLIC,
     "GET /openapi.json": PUBLIC,
 }
+# Of services that only the platform's own network reaches; the gateway has a port of its own for it.
+_METRICS: Final[Rights] = {"GET /metrics": PUBLIC}
 
 _AUTH: Final[Rights] = {
     "GET /.well-known/jwks.json": PUBLIC,
@@ -186,12 +187,12 @@ _GATEWAY: Final[Rights] = {
 
 RIGHTS: Final[Mapping[str, Rights]] = MappingProxyType(
     {
-        "analysis": _EVERYWHERE,
-        "audio": {**_EVERYWHERE, **_AUDIO},
-        "auth": {**_EVERYWHERE, **_AUTH},
-        "catalog": {**_EVERYWHERE, **_CATALOG},
+        "analysis": {**_EVERYWHERE, **_METRICS},
+        "audio": {**_EVERYWHERE, **_METRICS, **_AUDIO},
+        "auth": {**_EVERYWHERE, **_METRICS, **_AUTH},
+        "catalog": {**_EVERYWHERE, **_METRICS, **_CATALOG},
         "gateway": {**_EVERYWHERE, **_GATEWAY},
-        "notifier": {**_EVERYWHERE, **_NOTIFIER},
+        "notifier": {**_EVERYWHERE, **_METRICS, **_NOTIFIER},
     }
 )
 CALLERS: Final = tuple(sorted({caller for rights in RIGHTS.values() for need in rights.values() for caller in need.callers}))
