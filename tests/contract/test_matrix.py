@@ -21,6 +21,8 @@ GET    /.well-known/jwks.json                                 200  200   200   2
 GET    /objects/{key}                                         403  403   403   403     403    403
 
 GET    /api/auth/me                                           401  200   200   200     401    401
+PATCH  /api/auth/me                                           401  422   422   422     401    401
+DELETE /api/auth/me                                           401  204   204   204     401    401
 POST   /api/auth/refresh                                      401  200   200   200     401    401
 POST   /api/auth/logout                                       401  200   200   200     401    401
 POST   /api/auth/token                                        422  422   422   422     422    422
@@ -28,9 +30,9 @@ GET    /api/auth/sessions                                     401  200   200   2
 DELETE /api/auth/sessions                                     401  204   204   204     401    401
 DELETE /api/auth/sessions/{session_id}                        401  404   404   404     401    401
 GET    /api/auth/me/activity                                  401  200   200   200     401    401
+GET    /api/auth/me/export                                    401  422   422   422     401    401
 GET    /api/auth/users                                        401  403   403   200     401    401
 POST   /api/auth/users/{user_id}/deactivate                   401  403   403   422     401    401
-GET    /api/auth/me/export                                    401  422   422   422     401    401
 POST   /api/auth/users/{user_id}/activate                     401  403   403   422     401    401
 PUT    /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
 DELETE /api/auth/users/{user_id}/admin                        401  403   403   404     401    401
@@ -113,7 +115,7 @@ EXPORT = "/api/auth/me/export"  # begins a job for whoever may ask
 QUERIES = {"/api/urls/tokens": {"youtube_url": FILM}, "/api/tokens/batch-progress": {"job_ids": "x"}, EXPORT: {"fresh": "x"}}
 BODIES = {"/api/urls/check": {"youtube_url": FILM}, "/api/request/{request_id}/status": {"status": "승인됨"}}
 # Whoever asks for this is signed out by it: people whom nobody else needs.
-SIGNS_OUT = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions")}
+SIGNS_OUT = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions"), ("DELETE", "/api/auth/me")}
 CHANGES_NOTHING = UNKNOWN  # asked about this
 
 
