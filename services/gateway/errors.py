@@ -3,6 +3,7 @@
 YouSyncError
 ├── BodyTooLarge      the request's body is over the limit of its route
 ├── ServiceDown       the service behind the route does not take connections, or broke off
+├── TooManyOwnStreams an address or a user holds as many event streams as it may
 ├── TooManyRequests   an address or a user is over a limit
 └── TooManyStreams    this process holds as many event streams as it may
 """
@@ -28,6 +29,20 @@ class ServiceDown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the service is not available at the moment, please try again")
+
+
+class TooManyOwnStreams(YouSyncError):
+    """Too many event streams of one address or user."""
+
+    kind = Kind.LIMITED
+    code = "too_many_own_streams"
+
+    def __init__(self, language: Language) -> None:
+        text = {
+            Language.KOREAN: "열려 있는 실시간 연결이 너무 많습니다. 다른 창을 닫고 다시 시도해 주세요.",
+            Language.ENGLISH: "too many event streams are open, please close other windows and try again",
+        }
+        super().__init__(text[language])
 
 
 class TooManyRequests(YouSyncError):

@@ -14,6 +14,7 @@ from libs.common.web.auth import verifier_for
 from services.gateway import endpoints, mypage_endpoints
 from services.gateway.browsers import BrowserHeaders
 from services.gateway.callers import Callers
+from services.gateway.connections import Guard, guarded
 from services.gateway.cors import Cors
 from services.gateway.counters import open_counters
 from services.gateway.health import PlatformHealth
@@ -23,6 +24,7 @@ from services.gateway.limits import Limiter, Limits
 from services.gateway.metrics import metrics_server
 from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
+from services.gateway.places import Places
 from services.gateway.proxy import FORM_BYTES, Proxy
 from services.gateway.revocations import Revocations
 from services.gateway.routes import BodySize, Service
@@ -57,6 +59,7 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
         limits,
         upstream_seconds=settings.upstream_seconds,
         client_seconds=settings.client_seconds,
+        min_body_rate=settings.min_body_rate,
     )
     counters = open_counters(settings.limits_url.get_secret_value(), max_keys=settings.limits_keys)
     limiter = Limiter(counters, settings.per_address, settings.per_user, factor=settings.limits_factor)
@@ -96,10 +99,21 @@ def build(settings: GatewaySettings, bus: Bus | None = None) -> FastAPI:
     app.mount(endpoints.ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.router.default = proxy  # what no route above answers
     app.add_middleware(Streams, hub=hub, revocations=revocations, max_streams=settings.max_streams)
+    per_address, per_user = settings.times(settings.max_streams_per_address), settings.times(settings.max_streams_per_user)
+    app.add_middleware(Places, per_address=per_address, per_user=per_user)
     app.add_middleware(Limits, limiter=limiter)
     app.add_middleware(Callers, verifier=verifier, revocations=revocations)
     app.add_middleware(Cors, origins=settings.origins)
     app.add_middleware(BrowserHeaders, https=settings.public_url.startswith("https://"))
+    app.state.http_protocol = guarded(
+        Guard(
+            max_connections=settings.max_connections,
+            max_per_address=settings.times(settings.max_connections_per_address),
+            proxies=settings.forwarded_allow_ips,
+            head_seconds=settings.head_seconds,
+            reader_seconds=settings.client_seconds,
+        )
+    )
     app.state.stopping = (hub.stop,)
     app.state.hub = hub
     app.state.health = PlatformHealth(upstreams, the_bus)

@@ -45,11 +45,13 @@ class Proxy:
         *,
         upstream_seconds: float,
         client_seconds: float,
+        min_body_rate: int,
     ) -> None:
         self._upstreams = upstreams
         self._limits = limits
         self._upstream_seconds = upstream_seconds
         self._client_seconds = client_seconds
+        self._min_body_rate = min_body_rate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; 404 for what is not in the table of routes."""
@@ -67,6 +69,7 @@ class Proxy:
             cookies=route.cookies,
             upstream_seconds=self._upstream_seconds,
             client_seconds=self._client_seconds,
+            min_body_rate=self._min_body_rate,
         )
         try:
             exchange.check_announced_size()
@@ -104,6 +107,7 @@ class _Exchange:
         cookies: bool,
         upstream_seconds: float,
         client_seconds: float,
+        min_body_rate: int,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -111,6 +115,7 @@ class _Exchange:
         self._cookies = cookies
         self._upstream_seconds = upstream_seconds
         self._client_seconds = client_seconds
+        self._min_body_rate = min_body_rate
         given = dict(scope["headers"])
         self._announced = given.get(b"content-length")
         self._has_body = self._announced not in (None, b"0") or b"transfer-encoding" in given
@@ -197,9 +202,14 @@ class _Exchange:
     async def _chunks(self) -> AsyncIterator[bytes]:
         """What aiohttp sends on. It wraps what is raised here, so the reason is kept aside."""
         received = 0
+        waited = 0.0  # for the client; while the service does not take more, nobody can send
+        clock = asyncio.get_running_loop().time
         while True:
-            self._wait_for_client()
+            since = clock()
+            patience = self._client_seconds + received / self._min_body_rate - waited
+            self._wait(min(self._client_seconds, patience), for_client=True)
             message: Message = await self._receive()
+            waited += clock() - since
             if message["type"] == "http.disconnect":
                 self._failure = _ClientGone()
                 raise self._failure

@@ -1,5 +1,6 @@
 """Settings of gateway."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -77,8 +78,19 @@ class GatewaySettings(BusSettings, VerifierSettings, CallingSettings):
     # seconds that a service has for its part of my page, which is shown without it then; the web client waits 10 for the page
     part_seconds: float = Field(2.0, gt=0)
 
+    # the least of a body per second, over all the time that it is waited for: 500 bytes/s, as Apache's reqtimeout has it
+    min_body_rate: int = Field(500, ge=1)
+    # seconds for a request's headers, from the connection or the first byte on
+    head_seconds: float = Field(10.0, gt=0)
+    # open connections of one process, streams among them, and of one address: a classroom has 30 browsers with 6 each
+    max_connections: int = Field(12_000, ge=1)
+    max_connections_per_address: int = Field(600, ge=1)
+
     # open event streams of one process; each costs about 15 KB
     max_streams: int = Field(10_000, ge=1)
+    # and of one address or user in it; a page has one per take that is being analysed
+    max_streams_per_address: int = Field(300, ge=1)
+    max_streams_per_user: int = Field(20, ge=1)
     # seconds between comments on a stream, so that proxies on the way (the strictest cut after 30 s) keep it open
     heartbeat_seconds: float = Field(15.0, gt=0)
 
@@ -93,6 +105,8 @@ class GatewaySettings(BusSettings, VerifierSettings, CallingSettings):
     def _proxies_that_are_named(cls, value: str) -> str:
         if "*" in value:
             raise ValueError("name the proxies: with *, every client says itself where it comes from")
+        for each in filter(None, (part.strip() for part in value.split(","))):
+            ipaddress.ip_network(each)  # says itself what is wrong: a name, or a network with bits beyond its length
         return value
 
     @model_validator(mode="after")
@@ -109,6 +123,10 @@ class GatewaySettings(BusSettings, VerifierSettings, CallingSettings):
         if url != MEMORY and not url.startswith(("redis://", "rediss://")):
             raise ValueError("must be memory://, redis://.. or rediss://..")
         return value
+
+    def times(self, amount: int) -> int:
+        """What is counted per address or user, multiplied by the factor."""
+        return max(1, round(amount * self.limits_factor))
 
     @property
     def per_address(self) -> Mapping[Cost, int]:

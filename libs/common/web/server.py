@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="on",
+                http=getattr(app.state, "http_protocol", "auto"),  # an app may guard its own connections
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
                 server_header=False,

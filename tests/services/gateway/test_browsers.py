@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
+from libs.common.web.service_tokens import new_key
 from services.gateway.main import build
 from services.gateway.metrics import metrics_server
 from services.gateway.origins import origin
@@ -198,12 +199,11 @@ def test_what_is_no_origin_is_refused_at_start(value: str, said: str) -> None:
         GatewaySettings(cors_origins=(value,))
 
 
-PRODUCTION: dict[str, Any] = {
-    **{f"{name}_url": "http://x" for name in ("auth", "catalog", "audio", "notifier")},
-    "environment": "production",
-    "broker_url": "amqp://x",
-    "public_url": "https://api.example.org",
-}
+def production(**changed: Any) -> GatewaySettings:
+    """Settings that production starts with."""
+    urls = {f"{name}_url": "http://x" for name in ("auth", "catalog", "audio", "notifier")}
+    own = {"broker_url": "amqp://x", "public_url": "https://api.example.org", "service_private_key": new_key()}
+    return GatewaySettings(**{"environment": "production", **urls, **own, **changed})
 
 
 def test_in_production_nobody_comes_in_without_tls() -> None:
@@ -215,14 +215,10 @@ def test_in_production_nobody_comes_in_without_tls() -> None:
 def test_a_proxy_is_named() -> None:
     with pytest.raises(ValidationError, match="name the proxies"):
         GatewaySettings(forwarded_allow_ips="*")
-
-
-def production(**changed: Any) -> GatewaySettings:
-    """Settings of production, with whatever else it requires of a gateway taken from the defaults."""
-    known = {name: GatewaySettings.model_fields[name].default for name in GatewaySettings.required_in_production}
-    inherited = [name for base in GatewaySettings.__mro__ for name in base.__dict__.get("required_in_production", ())]
-    rest = {name: GatewaySettings.model_fields[name].get_default(call_default_factory=True) for name in inherited}
-    return GatewaySettings(**{**rest, **known, **PRODUCTION, **changed})
+    for value in ("proxy.example", "10.0.0.1/8", "10.0.0.0/8, x"):
+        with pytest.raises(ValidationError):
+            GatewaySettings(forwarded_allow_ips=value)
+    assert GatewaySettings(forwarded_allow_ips="10.0.0.0/8, 2001:db8::1").forwarded_allow_ips == "10.0.0.0/8, 2001:db8::1"
 
 
 # Cookies
