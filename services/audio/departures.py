@@ -76,6 +76,8 @@ class Departures:
 
     async def _erase(self, user_id: int) -> None:
         async with self._database.transaction() as tx:
+            if await departures_repository.erase_messages(tx.connection, user_id):
+                return
             now = self._clock()
             takes = await erasing_repository.lock_takes_of(tx.connection, user_id, BATCH)
             jobs = await erasing_repository.jobs_of(tx.connection, takes)

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.audio.models import DEPARTURES, JOBS
+from libs.common.outbox.table import OUTBOX
+from services.audio.models import DEPARTURES, DUBBINGS, JOBS, TAKES
 
 NOBODY = "departed"  # in the place of an `owner_key`
 
@@ -15,6 +16,24 @@ async def add(connection: AsyncConnection, user_id: int, deleted_at: datetime) -
     """Everything of the account is to be erased."""
     new = insert(DEPARTURES).values(user_id=user_id, deleted_at=deleted_at)
     await connection.execute(new.on_conflict_do_nothing())
+
+
+async def erase_messages(connection: AsyncConnection, user_id: int) -> bool:
+    """Delete what was said of the user's recordings and dubbings, results among it, and is sent; False when that is done.
+
+    The outbox has no index for this and needs none: it is read through once for each account.
+    """
+    to_do = sa.update(DEPARTURES).where(DEPARTURES.c.user_id == user_id, ~DEPARTURES.c.messages_erased)
+    if (await connection.execute(to_do.values(messages_erased=True))).rowcount == 0:
+        return False
+    jobs = sa.select(JOBS.c.id).join(TAKES, TAKES.c.id == JOBS.c.take_id).where(TAKES.c.user_id == user_id).cte("own_jobs")
+    about = sa.union_all(
+        sa.select(sa.literal("job:").concat(jobs.c.id)),
+        sa.select(sa.literal("work:").concat(jobs.c.id)),
+        sa.select(sa.literal("dubbing:").concat(sa.cast(DUBBINGS.c.id, sa.Text))).where(DUBBINGS.c.user_id == user_id),
+    )
+    await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.sent_at.is_not(None), OUTBOX.c.subject.in_(about)))
+    return True
 
 
 async def first(connection: AsyncConnection) -> int | None:

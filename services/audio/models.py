@@ -219,6 +219,7 @@ DEPARTURES = sa.Table(
     METADATA,
     sa.Column("user_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("messages_erased", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # All that is kept of somebody, as one archive: one of each user. Whoever makes it has a lease on it until `due_at`.

@@ -70,9 +70,17 @@ async def test_all_that_was_recorded_and_made_of_it_goes_and_what_others_have_st
         await practise(house, 7, user_id=user_id)
     kept = await left_of(house, 2)
     assert kept == await left_of(house) == {"takes": 3, "jobs": 3, "job_log": 7, "upload_keys": 1, "dubbings": 1, "objects": 4}
+    async with asyncio.timeout(PATIENCE):
+        while await house.rows("SELECT id FROM outbox WHERE sent_at IS NULL"):
+            await asyncio.sleep(0.01)
+    [told] = await house.rows("SELECT count(*) AS messages FROM outbox")
     await house.tell(GONE)
     await nothing_left(house)
     assert await left_of(house, 2) == kept
+    about = "SELECT type FROM outbox WHERE convert_from(body, 'UTF8')::json->>'user_id' = '{}' OR body LIKE '%takes/{}/%'"
+    said = {row.type for row in await house.rows(about.format(1, 1))}
+    assert said == {"analysis.cancelled", "analysis.erased"}  # numbers only
+    assert len(await house.rows(about.format(2, 2))) * 2 <= told.messages
 
 
 async def test_open_jobs_are_cancelled_their_servers_stop_and_late_reports_change_nothing(scene: House) -> None:
