@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from yousync.contracts import rights
 from yousync.contracts.asyncapi import as_yaml, document
 from yousync.contracts.compatibility import Break, breaks
 from yousync.contracts.published import FOLDER, published
 from yousync.contracts.schemas import Schema, schemas
+from yousync.topology import definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = "docs/asyncapi.yaml"
@@ -18,7 +20,12 @@ ADVICE = "A published message only gets fields that may be missing. What breaks 
 def files(current: dict[str, Schema]) -> dict[str, str]:
     """Every generated file, by its path in the repository."""
     of_schemas = {f"{FOLDER}/{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) for name, schema in current.items()}
-    return {DOCUMENT: as_yaml(document()), **{path: f"{text}\n" for path, text in of_schemas.items()}}
+    return {
+        DOCUMENT: as_yaml(document()),
+        rights.DOCUMENT: rights.document(),
+        **definitions.files(),
+        **{path: f"{text}\n" for path, text in of_schemas.items()},
+    }
 
 
 def stale(root: Path, wanted: dict[str, str]) -> list[str]:

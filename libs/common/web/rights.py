@@ -18,8 +18,8 @@ class Who(StrEnum):
     OPTIONAL = "anybody; who has signed in is known"
     USER = "who has signed in"
     ADMIN = "administrators"
-    BEARER = "who has a bearer, which may have expired: the endpoint checks it"
-    PROOF = "who brings something else than a sign-in: the endpoint checks it"
+    BEARER = "who has a bearer, also one that has expired"
+    PROOF = "who brings something else than an access token"
     SERVICE = "services of the platform"
 
 
@@ -46,7 +46,7 @@ PUBLIC: Final = Need(Who.PUBLIC)
 USER: Final = Need(Who.USER)
 ADMIN: Final = Need(Who.ADMIN)
 
-OWN: Final = Need(Who.USER, "the caller's own; any other one is 404")
+OWN: Final = Need(Who.USER, "the caller's own; what is another's is as if it were not there")
 # Ids of jobs are random, 128 bits: who recorded without an account has nothing else.
 JOB: Final = Need(Who.OPTIONAL, "the job's owner and administrators; who has its id, if it has no owner; for others it is 404")
 TICKET: Final = Need(Who.PROOF, "a ticket: the signature under job, kind, lease and time that came with the work")
@@ -143,7 +143,7 @@ _AUDIO: Final[Rights] = {
     "POST /api/tokens/{token_id}/upload-audio": USER,
     "POST /api/tokens/batch-upload": USER,
     "GET /api/tokens/analysis-result/{job_id}": JOB,
-    "GET /api/tokens/batch-progress": JOB,
+    "GET /api/tokens/batch-progress": Need(Who.OPTIONAL, "as for each job alone; the others are as if they were not there"),
     "POST /api/tokens/webhook/analysis-complete": TICKET,
     "GET /api/tokens/queue/status": PUBLIC,
     "GET /api/tokens/{token_id}/latest-dubbing": OWN,
