@@ -6,6 +6,7 @@ import httpx
 
 from tests.e2e.flow import Take, follow, until
 from tests.e2e.platforms import TAKES, Fleet
+from tests.e2e.test_mypage import signed_in
 from yousync.client import Client
 from yousync.environment import SERVICES
 from yousync.local.process import kept_ports
@@ -31,12 +32,19 @@ async def test_a_job_completes_although_audio_was_killed_while_it_ran(fleet: Fle
     assert [take.final["status"] for take in takes] == ["completed"] * 4
 
 
-async def test_an_upload_while_the_broker_is_down_answers_and_completes_afterwards(fleet: Fleet) -> None:
+async def test_while_the_broker_is_down_uploads_are_taken_and_complete_afterwards_and_a_logout_counts(fleet: Fleet) -> None:
     broker = PrivateRabbitMQ(fleet.state_dir / "rabbitmq")
-    async with Client(fleet.url) as client:
+    async with Client(fleet.url) as client, signed_in(fleet.url, email="signs-out@example.org") as learner:
         await asyncio.to_thread(broker.stop)
         try:
             take = Take(await client.upload(1, TAKES / "script-1.flac"))
+            assert (await learner.get("/api/mypage/bookmarks")).status_code == 200
+            await learner.post("/api/auth/logout")
+
+            async def is_refused() -> bool:
+                return (await learner.get("/api/mypage/bookmarks")).status_code == httpx.codes.UNAUTHORIZED
+
+            await until(is_refused)
             await asyncio.sleep(BROKER_DOWN_SECONDS)
             assert (await client.result(take.job_id))["status"] == "processing"
         finally:
