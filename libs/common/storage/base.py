@@ -107,6 +107,9 @@ class Storage(Protocol):
     async def delete(self, key: str) -> None:
         """Remove the object; one that is gone already is fine."""
 
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """The keys that begin with `prefix`, in no certain order: for audits, it may look at every object there is."""
+
     async def signed_url(self, key: str, *, expires_in: timedelta) -> str:
         """A URL with which anyone may GET this one object until `expires_in` has passed."""
 

@@ -122,6 +122,13 @@ class DiskStorage:
         """See `Storage.delete`."""
         await _in_thread(self._remove, self._path(key))
 
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """See `Storage.keys`: reads the description of every object."""
+        for folder in await _in_thread(lambda: list(self._objects.iterdir())):
+            for key in await _in_thread(self._keys_in, folder):
+                if key.startswith(prefix):
+                    yield key
+
     async def signed_url(self, key: str, *, expires_in: timedelta) -> str:
         """See `Storage.signed_url`; `disk_http.disk_objects_router` answers it."""
         return self.signer.url(check_key(key), expires_in=expires_in)
@@ -185,6 +192,14 @@ class DiskStorage:
             except FileNotFoundError:
                 raise _not_found() from None
         return DiskFile(path, status, json.loads(description)["media_type"])
+
+    def _keys_in(self, folder: Path) -> list[str]:
+        keys: list[str] = []
+        for description in folder.glob("*.json"):
+            with suppress(FileNotFoundError):  # deleted since, or a description whose object is still on its way
+                description.with_suffix("").stat()
+                keys.append(json.loads(description.read_text("utf-8"))["key"])
+        return keys
 
     def _refuse_links(self, path: Path) -> None:
         """We never make a symbolic link: one inside the folder would show a file that is no object."""

@@ -123,6 +123,15 @@ class StorageConformance:
             await storage.stat("k")
         await storage.delete("k")
 
+    async def test_keys_are_found_by_their_beginning(self, storage: Storage) -> None:
+        keys = {"takes/1/a.wav", "takes/1/b", "takes/11/c.wav", "exports/1/이름.zip"}
+        for key in keys | {"takes/1/gone.wav"}:
+            await storage.put(key, stream(b"x"), media_type="audio/wav")
+        await storage.delete("takes/1/gone.wav")
+        for prefix in ("takes/1/", "takes/1", "exports/", "", "takes/2/"):
+            found = [key async for key in storage.keys(prefix)]
+            assert sorted(found) == sorted(key for key in keys if key.startswith(prefix))
+
     @pytest.mark.parametrize("key", BAD_KEYS)
     async def test_a_key_that_could_name_something_else_is_refused(self, storage: Storage, key: str) -> None:
         with pytest.raises(InvalidKey):
