@@ -18,8 +18,8 @@ _LEASE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 async def send_ahead(bus: Bus, change: Change) -> None:
     """Somebody waits live for what a change says: its frame goes out now that it is committed.
 
-    Notifier makes the same frame of the same fact some milliseconds later, and gateways know it by its sequence: so one
-    that gets lost here only comes later.
+    Notifier makes the same frame of the same fact some milliseconds later, and gateways who hear that it is there and know only
+    earlier ones read it: so one that gets lost here only comes later.
     """
     for each in change.facts:
         if isinstance(each.event, JobFact | FilmFact):

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common import inbox
 from libs.common.bus.base import Message
 from libs.common.contracts.notifier import ChannelHistory, Frame
+from libs.common.statement import Rows, Statement
 from services.notifier.models import FRAMES
 
 SWEEP_BATCH = 1_000  # frames at a time, so that no sweep holds many rows locked
@@ -19,7 +20,7 @@ _NEWEST = (
     .limit(1)
     .subquery("newest")
 )
-_HISTORY = (
+_HISTORY = Statement(
     sa.select(
         _NEWEST.c.sequence.label("last"), _NEWEST.c.final.label("ended"), FRAMES.c.sequence, FRAMES.c.final, FRAMES.c.data
     )
@@ -28,11 +29,8 @@ _HISTORY = (
 )
 HANDLER = "notifier.frame"  # in the inbox
 _FRAME = insert(FRAMES).values({c.name: sa.bindparam(c.name, type_=c.type) for c in FRAMES.c if c.name != "created_at"})
-_NOTED = insert(inbox.INBOX).values(
-    {c.name: sa.bindparam(c.name, type_=c.type) for c in inbox.INBOX.c if c.name != "processed_at"}
-)
 _STORED = _FRAME.on_conflict_do_nothing().returning(FRAMES.c.sequence).cte("stored")
-_STORE = sa.select(sa.exists(sa.select(_STORED.c.sequence))).add_cte(_NOTED.on_conflict_do_nothing().cte("noted"))
+_STORE = Statement(sa.select(sa.exists(sa.select(_STORED.c.sequence))).add_cte(inbox.NOTED.cte("noted")))
 
 
 _LAST = sa.bindparam("sequence", type_=sa.Integer)
@@ -44,7 +42,7 @@ _EMPTIED = insert(FRAMES).from_select(
 _ERASE = _EMPTIED.on_conflict_do_update(
     index_elements=[FRAMES.c.channel, FRAMES.c.sequence],
     set_={name: _EMPTIED.excluded[name] for name in ("final", "data")},
-).add_cte(_NOTED.on_conflict_do_nothing().cte("noted"))
+).add_cte(inbox.NOTED.cte("noted"))
 
 
 async def erase(connection: AsyncConnection, frame: Frame, message: Message) -> None:
@@ -55,23 +53,24 @@ async def erase(connection: AsyncConnection, frame: Frame, message: Message) -> 
     await connection.execute(_ERASE, {**frame.model_dump(exclude={"final"}), **inbox.values_of(message, HANDLER)})
 
 
-async def store(connection: AsyncConnection, frame: Frame, message: Message) -> bool:
+async def store(where: Rows, frame: Frame, message: Message) -> bool:
     """Keep `frame`, and note in the inbox that `message` said it; False when the frame was kept before."""
-    stored = await connection.execute(_STORE, {**frame.model_dump(), **inbox.values_of(message, HANDLER)})
-    return bool(stored.scalar_one())
+    columns = {"channel": frame.channel, "sequence": frame.sequence, "final": frame.final, "data": frame.data}
+    [stored] = await where.rows(_STORE, {**columns, **inbox.values_of(message, HANDLER)})
+    return bool(stored[0])
 
 
-async def history(connection: AsyncConnection, channel: str, after: int) -> ChannelHistory:
+async def history(where: Rows, channel: str, after: int) -> ChannelHistory:
     """The frames of `channel` with a sequence above `after`, and where the channel stands, seen at one moment."""
-    rows = (await connection.execute(_HISTORY, {"channel": channel, "after": after})).all()
+    rows = await where.rows(_HISTORY, {"channel": channel, "after": after})
     if not rows:
         return ChannelHistory(channel=channel, last_sequence=0, frames=())
     frames = tuple(
-        Frame(channel=channel, sequence=row.sequence, final=row.final, data=row.data)
+        Frame(channel=channel, sequence=row["sequence"], final=row["final"], data=row["data"])
         for row in rows
-        if row.sequence is not None
+        if row["sequence"] is not None
     )
-    return ChannelHistory(channel=channel, last_sequence=rows[0].last, final=rows[0].ended, frames=frames)
+    return ChannelHistory(channel=channel, last_sequence=rows[0]["last"], final=rows[0]["ended"], frames=frames)
 
 
 async def forget_older_than(connection: AsyncConnection, days: int) -> int:

@@ -1,4 +1,4 @@
-"""Use cases of notifier: tell a channel of a job's new state, show what a channel was told."""
+"""Use cases of notifier: keep what the channel of a job is told, show what a channel was told."""
 
 from prometheus_client import Counter
 
@@ -14,25 +14,21 @@ FACTS = Counter("yousync_notifier_facts_total", "Facts, by whether they came bef
 
 
 class NotifierService:
-    """Sends frames first, because somebody waits for them, then stores them and says so; see `Stored`."""
+    """Keeps the frames that the owners of jobs send, because somebody waits for those, and says so; see `Stored`."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
 
     async def tell(self, fact: Told, message: Message) -> None:
-        """Tell the channel of the job of the fact that `message` brought, and keep the frame for those who were not there.
+        """Keep the frame of the fact that `message` brought, for those who were not there or did not hear it.
 
         A fact that comes again, because this process died before it acknowledged it, does the same again: gateways know its
         frame by the sequence, and the table has it. A late one fills its hole in the history.
         Raises `DatabaseUnavailable`, `BusUnavailable`.
         """
         frame = frame_of(fact)
-        try:
-            await send(self._bus, frame)
-        finally:  # with the bus away too: its streams read the history when it is back
-            async with self._database.autocommit() as connection:
-                new = await repository.store(connection, frame, message)
+        new = await repository.store(self._database, frame, message)
         FACTS.labels("notifier", "told" if new else "repeated").inc()
         await send(self._bus, Stored(channel=frame.channel, sequence=frame.sequence))
 
@@ -43,8 +39,7 @@ class NotifierService:
 
     async def history(self, channel: str, after: int) -> ChannelHistory:
         """What `channel` was told after the frame with sequence `after`."""
-        async with self._database.autocommit() as connection:
-            return await repository.history(connection, channel, after)
+        return await repository.history(self._database, channel, after)
 
     async def sweep(self, retention_days: int, inbox_days: int) -> None:
         """Forget the frames and the inbox rows that are older than that."""

@@ -23,7 +23,7 @@ from libs.common.contracts.notifier import Frame, Stored
 DRAFT = "http://json-schema.org/draft-07/schema#"
 # What travels on the frames exchange has no name on the wire: who sends it and who hears it.
 FRAMES: dict[str, tuple[type[BaseModel], tuple[str, ...], tuple[str, ...]]] = {
-    "frame": (Frame, ("audio", "notifier"), ("gateway", "analysis")),
+    "frame": (Frame, ("audio",), ("gateway", "analysis")),
     "frame.stored": (Stored, ("notifier",), ("gateway",)),
 }
 Schema = dict[str, Any]

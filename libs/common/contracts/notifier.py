@@ -1,4 +1,4 @@
-"""What `notifier` sends to gateways: frames, in the numbers of the facts that they tell, and when they can be read."""
+"""What gateways hear: frames, in the numbers of the facts that they tell, and when `notifier` has them to be read."""
 
 from typing import Annotated, Any, TypeAlias
 from zlib import crc32
@@ -43,8 +43,8 @@ class Frame(BaseModel):
 class Stored(BaseModel):
     """From now on frame `sequence` of `channel` is in the notifier's history.
 
-    A frame is sent before it is stored, because somebody waits for it. This is sent when it is stored, for the gateways that
-    began to listen after the one and read the history before the other.
+    A frame is sent by the owner of its job before it is stored, because somebody waits for it, and it may get lost. This is
+    sent when it is stored, for the gateways that have not heard the one: they read the history.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

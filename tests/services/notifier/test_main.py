@@ -12,7 +12,7 @@ from yousync.local.rabbitmq import PrivateRabbitMQ
 PATIENCE = 10.0  # seconds until the test gives up waiting; nothing is measured with it
 
 
-async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_on_the_broker(
+async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_that_can_be_read(
     database_url: str, rabbitmq: PrivateRabbitMQ
 ) -> None:
     settings = NotifierSettings(environment="test", database_url=database_url, broker_url=rabbitmq.amqp_url)
@@ -34,9 +34,8 @@ async def test_in_a_fleet_a_fact_on_the_broker_becomes_a_frame_on_the_broker(
         asyncio.timeout(PATIENCE),
     ):
         await others.publish(fact)
-        frame = await heard.get()
-        assert isinstance(frame, Frame)
-        assert (frame.channel, frame.final) == (f"job:{'f' * 32}", True)
-        assert await heard.get() == Stored(channel=frame.channel, sequence=frame.sequence)
+        assert await heard.get() == Stored(channel=f"job:{'f' * 32}", sequence=4)
+        history = await app.state.notifier.history(f"job:{'f' * 32}", 0)
+        assert [(frame.sequence, frame.final) for frame in history.frames] == [(4, True)]
         assert (await client.get("/health/ready")).status_code == 200
     await others.close()
