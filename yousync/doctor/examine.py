@@ -4,6 +4,7 @@ import difflib
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -14,6 +15,8 @@ from pydantic import SecretStr, ValidationError
 from zxcvbn import zxcvbn
 
 from libs.common.settings import Settings
+from libs.common.web.rights import CALLERS
+from libs.common.web.service_tokens import KeyUnusable, public_key
 from yousync.doctor.deployment import Deployment
 from yousync.environment import SERVICES, variables
 
@@ -55,6 +58,7 @@ def examine(deployment: Deployment) -> list[Finding]:
     for service, environment in deployment.services.items():
         found |= set(_of_service(service, environment))
     found |= set(_between(deployment.services))
+    found |= set(_strangers(deployment.services))
     severities = list(Severity)
     return sorted(found, key=lambda each: (severities.index(each.severity), each.where, each.setting, each.what))
 
@@ -136,6 +140,22 @@ def _between(services: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
         values = {environment.get(name, "") for environment in services.values()}
         if len(values) > 1:
             yield Finding(Severity.WRONG, "", name, f"differs between services: {', '.join(sorted(map(repr, values)))}")
+
+
+def _strangers(services: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Services whose calls those that they call would refuse."""
+    for caller in CALLERS:
+        with suppress(KeyError, KeyUnusable):  # which the service that has it says itself
+            held = f"{caller}={public_key(services[caller]['SERVICE_PRIVATE_KEY'])}"
+            for service, environment in services.items():
+                known = environment.get("SERVICE_PUBLIC_KEYS")
+                if known and held not in [each.strip() for each in known.split(",")]:
+                    yield Finding(
+                        Severity.WRONG,
+                        service,
+                        "SERVICE_PUBLIC_KEYS",
+                        f"does not hold the key of {caller}, which it would refuse",
+                    )
 
 
 def _misspelt(service: str, kind: type[Settings], environment: Mapping[str, str]) -> Iterator[Finding]:
