@@ -65,11 +65,14 @@ class Place:
         return cls(device or None, _coarse(address.strip()))
 
 
+NOWHERE = Place()
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who does something, and from where: by default nobody knows."""
 
-    place: Place = Place()
+    place: Place = NOWHERE
     user_id: int | None = None
     session_id: str | None = None
 

@@ -3,6 +3,7 @@
 import logging
 from datetime import timedelta
 
+from libs.common.acts import Act, Origin, tell
 from libs.common.db import Database
 from services.audio import erasing_repository
 from services.audio.changes import Clock, utc_now
@@ -21,6 +22,12 @@ class AnonymousEraser:
         self._objects = objects
         self._kept = kept
         self._clock = clock
+
+    async def erase_for(self, by: Origin) -> None:
+        """`erase_round`, because an administrator asks for it."""
+        async with self._database.transaction() as tx:
+            tell(tx, Act.ANONYMOUS_ERASED, by, thing="anonymous")
+        await self.erase_round()
 
     async def erase_round(self) -> bool:
         """Erase the oldest recordings of nobody, with their jobs, results and objects; whether there may be more of them.

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from libs.common.web.auth import Admin, OptionalUser
+from libs.common.web.auth import OptionalUser
 from libs.common.web.openapi import answers
+from libs.common.web.origin import AdminOrigin
 from services.audio import forms
 from services.audio.deps import Anonymous, Client, Jobs, Limits, Scripts, Uploads
 from services.audio.errors import JobNotFound, ScriptNotFound
@@ -65,12 +66,12 @@ async def token_result(job_id: JobId, viewer: OptionalUser, jobs: Jobs) -> JobSt
 
 
 @router.post("/scripts/cleanup/anonymous-results", summary="Erase recordings without an owner whose time has come")
-async def clean_up_anonymous(_: Admin, anonymous: Anonymous) -> CleanedUp:
+async def clean_up_anonymous(by: AdminOrigin, anonymous: Anonymous) -> CleanedUp:
     """The oldest thousand with their results, at once; all others go within the hour without being asked for.
 
     A recording's time has come when its analysis ended `AUDIO_ANONYMOUS_RETENTION_HOURS` ago, a day unless that is set.
     """
-    await anonymous.erase_round()
+    await anonymous.erase_for(by)
     return CleanedUp()
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from libs.common.web.auth import User
 from libs.common.web.language import Preferred
 from libs.common.web.openapi import Responses, answers
+from libs.common.web.origin import RequestPlace
 from services.audio import export_texts
 from services.audio.deps import Exports
 from services.audio.export_errors import ExportFailed
@@ -50,6 +51,7 @@ async def export(
     user: User,
     exports: Exports,
     language: Preferred,
+    place: RequestPlace,
     response: Response,
     fresh: Annotated[bool, Query(description="A new one in place of one that is an hour old")] = False,
 ) -> ExportReady | ExportPreparing:
@@ -60,7 +62,7 @@ async def export(
     """
     response.headers.update({"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"})
     with export_texts.errors_in(language):
-        ready = await exports.ask(user.user_id, fresh=fresh)
+        ready = await exports.ask(user, place, fresh=fresh)
     if ready is None:
         response.status_code = HTTPStatus.ACCEPTED
         response.headers["Retry-After"] = str(LOOK_AGAIN_SECONDS)

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from libs.common import deleted_users
+from libs.common.acts import Act, Origin, Place, tell
 from libs.common.db import Database
 from libs.common.storage.base import Storage
+from libs.common.web.auth import Principal
 from services.audio import erasing_repository, export_repository
 from services.audio.changes import Clock, utc_now
 from services.audio.export_errors import ExportFailed
@@ -38,13 +40,13 @@ class ExportService:
         self._pause = pause
         self._clock = clock
 
-    async def ask(self, user_id: int, *, fresh: bool) -> Ready | None:
-        """The user's archive; None while it is being made, which begins when there is none.
+    async def ask(self, caller: Principal, place: Place, *, fresh: bool) -> Ready | None:
+        """The caller's archive; None while it is being made, which begins when there is none.
 
         One at a time, kept until it expires. `fresh`: a new one in its place, unless it is younger than the pause. One that
         could not be made is told of once (ExportFailed), and begun again when it is asked for after that. Raises DeletedUser.
         """
-        now, new_id = self._clock(), uuid4()
+        now, new_id, user_id = self._clock(), uuid4(), caller.user_id
         key = f"exports/{user_id}/{new_id}/yousync-{now:%Y%m%d}.zip"
         new = Export(new_id, user_id, key, ExportState.REQUESTED, None, 0, None, now, now, None, None)
         async with self._database.transaction() as tx:
@@ -57,6 +59,8 @@ class ExportService:
             failed = export is not None and export.state is ExportState.FAILED
             if (export is None or over) and not failed:
                 await export_repository.add(tx.connection, new)
+                by = Origin(place, user_id, caller.session_id)
+                tell(tx, Act.EXPORT_REQUESTED, by, thing=f"export:{new_id}")
         if failed:
             raise ExportFailed
         if export is None or over:

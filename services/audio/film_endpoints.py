@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request
 from libs.common.contracts.audio import JobKind
 from libs.common.web.auth import Admin, OptionalUser
 from libs.common.web.openapi import answers
+from libs.common.web.origin import RequestPlace
 from services.audio.deps import Films, Jobs, Webhooks
 from services.audio.errors import JobIdMissing, JobNotFound, PreprocessingUnavailable
 from services.audio.film_schemas import FilmAccepted, FilmAsked, FilmState
@@ -21,9 +22,9 @@ _PROCESS = answers(PreprocessingUnavailable())
 
 
 @router.post("/process", summary="Have scenes made of a film on YouTube", responses=_PROCESS)
-async def process(asked: FilmAsked, admin: Admin, films: Films) -> FilmAccepted:
+async def process(asked: FilmAsked, admin: Admin, films: Films, place: RequestPlace) -> FilmAccepted:
     """A film that is being prepared already for this actor is not prepared twice: the answer is its job."""
-    return FilmAccepted.of(await films.process(asked.film, admin))
+    return FilmAccepted.of(await films.process(asked.film, admin, place))
 
 
 @router.get(

@@ -4,6 +4,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+from libs.common.acts import NOWHERE, Act, Origin, Place, tell
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database
@@ -62,7 +63,7 @@ class FilmService:
         self._enabled = enabled
         self._clock = clock
 
-    async def process(self, film: Film, requester: Principal) -> Job:
+    async def process(self, film: Film, requester: Principal, place: Place = NOWHERE) -> Job:
         """The job that prepares the film: a new one, unless one does so already.
 
         Raises PreprocessingUnavailable, JobBusy, DatabaseUnavailable.
@@ -88,6 +89,8 @@ class FilmService:
                 )
                 if begun := await job_repository.add_job(tx, job):
                     tx.publish(film_requested(film, job), subject=job_channel(job.id))
+                    by = Origin(place, requester.user_id, requester.session_id)
+                    tell(tx, Act.FILM_REQUESTED, by, thing=job_channel(job.id))
             if begun:
                 self._dispatcher.wake()
                 return job

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Response
 from libs.common.errors import YouSyncError
 from libs.common.web.auth import OptionalUser
 from libs.common.web.language import Language, Preferred
+from libs.common.web.origin import RequestPlace
 from services.audio import texts
 from services.audio.deps import Client, Jobs
 from services.audio.job_schemas import JobView
@@ -37,19 +38,27 @@ async def job(job_id: JobId, viewer: OptionalUser, jobs: Jobs, language: Preferr
 
 
 @router.post("/{job_id}/cancel", summary="Stop an analysis", responses=_CANCEL)
-async def cancel(job_id: JobId, viewer: OptionalUser, jobs: Jobs, language: Preferred, response: Response) -> JobView:
+async def cancel(
+    job_id: JobId, viewer: OptionalUser, jobs: Jobs, language: Preferred, place: RequestPlace, response: Response
+) -> JobView:
     """Whether it waits or is being worked on. Of one that is cancelled already, the same answer again."""
     with _in(language):
-        return _view(await jobs.cancel(job_id, viewer), language, response)
+        return _view(await jobs.cancel(job_id, viewer, place), language, response)
 
 
 @router.post("/{job_id}/retry", summary="Analyse the recording of a failed or cancelled analysis again", responses=_RETRY)
 async def retry(
-    job_id: JobId, viewer: OptionalUser, client: Client, jobs: Jobs, language: Preferred, response: Response
+    job_id: JobId,
+    viewer: OptionalUser,
+    client: Client,
+    jobs: Jobs,
+    language: Preferred,
+    place: RequestPlace,
+    response: Response,
 ) -> JobView:
     """Answers the new job, and asked again the same one (200). The old job stays as it ended."""
     with _in(language):
-        again, is_new = await jobs.retry(job_id, viewer, client=client)
+        again, is_new = await jobs.retry(job_id, viewer, client=client, place=place)
         if is_new:
             response.status_code = HTTPStatus.CREATED
         response.headers["Location"] = f"{router.prefix}/{again.job.id}"

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from libs.common import deleted_users, inbox
+from libs.common.acts import NOWHERE, Act, Origin, Place, performed, tell
 from libs.common.bus.base import Bus, Message
 from libs.common.contracts.audio import AudioUploaded, FilmRequested, JobKind, Priority
 from libs.common.contracts.notifier import job_channel
-from libs.common.db import Database
+from libs.common.db import Database, Outgoing
 from libs.common.storage.base import ObjectNotFound, Storage
 from libs.common.telemetry import current
 from libs.common.web.auth import Principal
@@ -161,13 +162,17 @@ class JobService:
             await stop_server(self._bus, report.lease)
         return outcome
 
-    async def cancel(self, job_id: str, viewer: Principal | None) -> Outlook:
-        """End an open job; nothing happens to one that is cancelled already.
+    async def cancel(self, job_id: str, viewer: Principal | None, place: Place = NOWHERE) -> Outlook:
+        """End an open job; nothing happens to one that is cancelled already. Somebody else's is cancelled from `place`.
 
         Raises JobNotFound as `visible` does, JobEnded, JobBusy, DatabaseUnavailable.
         """
-        await self.visible(job_id, viewer)
-        change = await self._change(job_id, Cancel())
+        visible = await self.visible(job_id, viewer)
+        told = []
+        if (by := _stranger(viewer, visible, place)) is not None:
+            act = performed(Act.JOB_CANCELLED, by, account_id=visible.user_id, thing=job_channel(job_id))
+            told = [Outgoing(act, job_channel(job_id))]
+        change = await self._change(job_id, Cancel(), *told)
         if isinstance(change, Change):
             await self._follow_up(change, by_holder=False)
             return await self._outlook(change.after)
@@ -178,7 +183,9 @@ class JobService:
             raise JobEnded(job.state.public)
         return await self._outlook(job)
 
-    async def retry(self, job_id: str, viewer: Principal | None, *, client: str) -> tuple[Outlook, bool]:
+    async def retry(
+        self, job_id: str, viewer: Principal | None, *, client: str, place: Place = NOWHERE
+    ) -> tuple[Outlook, bool]:
         """Begin a new job for the recording, or the film, of one that ended without a result; and whether it is new.
 
         Asked again, the job that was begun the first time; of a film that is being prepared, that job. Raises JobNotFound as
@@ -210,6 +217,8 @@ class JobService:
                     await deleted_users.hold(tx.connection, again.user_id)
                 if begun := await job_repository.add_retry(tx, again):
                     tx.publish(first_fact(again), subject=job_channel(again.id))
+                    if (by := _stranger(viewer, job, place)) is not None:
+                        tell(tx, Act.JOB_RETRIED, by, thing=job_channel(job.id), account_id=job.user_id)
             if begun:
                 return await self._outlook(again), True
         async with self._database.autocommit() as connection:
@@ -251,8 +260,8 @@ class JobService:
         await self._follow_up(change, by_holder=by_holder)
         return "accepted"
 
-    async def _change(self, job_id: str, event: JobEvent) -> Change | Ignored | None:
-        """Commit what `event` makes of the job; why nothing, or None if there is no job. Raises JobBusy."""
+    async def _change(self, job_id: str, event: JobEvent, *told: Outgoing) -> Change | Ignored | None:
+        """Commit what `event` makes of the job, and tell `told`; why nothing, or None if there is no job. Raises JobBusy."""
         for _ in range(LOOKS):
             remembered = self._seen.take(job_id)
             job = remembered or await self.find(job_id)
@@ -263,7 +272,7 @@ class JobService:
                 if remembered:
                     continue  # what is remembered may be outdated: only what is committed refuses an event
                 return change
-            if await job_repository.save_job(self._database, change.saved, change.facts):
+            if await job_repository.save_job(self._database, change.saved, (*change.facts, *told)):
                 self._seen.keep([change.after])
                 return change
         raise JobBusy
@@ -313,6 +322,13 @@ def _may_see(viewer: Principal | None, job: Job) -> bool:
     if job.kind is JobKind.FILM:
         return viewer is not None and viewer.is_admin
     return job.user_id is None or (viewer is not None and (viewer.is_admin or viewer.user_id == job.user_id))
+
+
+def _stranger(viewer: Principal | None, job: Job, place: Place) -> Origin | None:
+    """An administrator with whose hands on somebody else's job the audit log is concerned."""
+    if viewer is None or job.user_id in (None, viewer.user_id):
+        return None
+    return Origin(place, viewer.user_id, viewer.session_id)
 
 
 def _is_storable(result: dict[str, Any], max_bytes: int) -> bool:

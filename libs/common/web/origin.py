@@ -25,6 +25,7 @@ async def _of_anybody(request: Request, user: OptionalUser) -> Origin:
     return Origin(await place_of(request)) if user is None else await _of_user(request, user)
 
 
+RequestPlace = Annotated[Place, Depends(place_of)]
 UserOrigin = Annotated[Origin, Depends(_of_user)]
 AdminOrigin = Annotated[Origin, Depends(_of_admin)]
 AnyOrigin = Annotated[Origin, Depends(_of_anybody)]
