@@ -40,11 +40,12 @@ def on_auth(work: Callable[["Database"], Awaitable[T]]) -> T:
     """
 
     from libs.common.web.language import Language
-    from services.auth.texts import spoken
+    from services.auth.texts import speaking
 
     async def open_and_work() -> T:
-        async with database_of(find_database("auth", options())) as database:
-            return await work(database)
+        with speaking(Language.ENGLISH):
+            async with database_of(find_database("auth", options())) as database:
+                return await work(database)
 
     try:
         return uvloop.run(open_and_work())
@@ -52,5 +53,5 @@ def on_auth(work: Callable[["Database"], Awaitable[T]]) -> T:
         complain(str(error))
         raise typer.Exit(2) from error
     except YouSyncError as error:
-        complain(spoken(error.code, Language.ENGLISH) or error.detail)
+        complain(error.detail)
         raise typer.Exit(1) from error
