@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint scan advisories contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-upload bench-mixing clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint scan advisories contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-revocation bench-token bench-upload bench-mixing clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +72,12 @@ bench-notice: venv-dev ## Measure: from "analysis reported" to "frame at the cli
 
 bench-jobs: venv-dev ## Measure: 1, 16, 64, 200 takes at once from the upload to the screen: make bench-jobs [ARGS=--kill-broker=60]
 	@$(BIN)/python -m bench.jobs $(ARGS)
+
+bench-revocation: venv-dev ## Measure: from a logout to the token's refusal and the end of its stream, 1,000 streams open
+	@$(BIN)/python -m bench.revocation $(ARGS)
+
+bench-token: venv-dev ## Measure: what the gateway's look at a bearer costs, against its signature alone
+	@$(BIN)/python -m bench.token $(ARGS)
 
 bench-upload: venv-dev ## Measure: memory of an upload of 200 MB against one of 2 MB
 	@$(BIN)/python -m bench.upload

@@ -92,6 +92,7 @@ async def test_no_mutated_access_token_is_accepted(client: Any, seed: int) -> No
         if meaning(other) != meaning(token):
             with pytest.raises(Unauthenticated):
                 await verifier.verify(other)
+    assert (await verifier.verify(token)).user_id  # which was remembered all the time
 
 
 async def test_no_mutated_id_token_is_accepted(openid: OpenIdProvider, seed: int) -> None:
