@@ -7,7 +7,7 @@ SERVICES := gateway auth catalog audio notifier analysis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url pyproject.toml
 
-.PHONY: help demo up fleet fleet-down venv venv-dev lock lint scan advisories contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-revocation bench-token bench-upload bench-mixing clean
+.PHONY: help demo up fleet fleet-down venv venv-dev lock lint scan advisories contracts test schedules chaos bench-api bench-bus bench-notice bench-jobs bench-revocation bench-token bench-upload bench-mixing bench-limits clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ bench-upload: venv-dev ## Measure: memory of an upload of 200 MB against one of 
 
 bench-mixing: venv-dev ## Measure: time and memory of mixing a dubbing, scenes of 10 s to 5 minutes
 	@$(BIN)/python -m bench.mixing
+
+bench-limits: venv-dev ## Measure: what a limit costs a request: make bench-limits [ARGS="--store redis://127.0.0.1:6379/0"]
+	@$(BIN)/python -m bench.limits $(ARGS)
 
 lock: venv-dev ## Compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt

@@ -46,4 +46,5 @@ class BrowserHeaders:
         # Who may keep an answer says so, or gives it a tag to ask by; a 304 speaks of an answer that was kept already.
         if "etag" not in headers and status != 304:
             headers.setdefault("Cache-Control", "no-store")
-        headers.add_vary_header("Origin")  # also of answers to nobody's page: a cache may have others to give them to
+        if "origin" not in headers.get("vary", "").lower():
+            headers.add_vary_header("Origin")  # also of answers to nobody's page: a cache may have others to give them to

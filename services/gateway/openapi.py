@@ -12,7 +12,7 @@ import aiohttp
 from libs.common.web import openapi
 from libs.common.web.language import Language
 from services.gateway import korean, published
-from services.gateway.errors import TooManyStreams
+from services.gateway.errors import TooManyOwnStreams, TooManyRequests, TooManyStreams
 from services.gateway.routes import BodySize, Service, route_of
 from services.gateway.upstream import Upstreams
 
@@ -29,6 +29,7 @@ STREAMS = {
     "/api/tokens/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_tokens_analysis"),
     "/api/youtube/process-progress/{job_id}": ("Follow the job of a film", "follow_youtube_process"),
 }
+_REFUSALS = (TooManyStreams(), TooManyOwnStreams(Language.KOREAN), TooManyRequests(15, Language.KOREAN))
 FRAMES = (
     'id: 3\ndata: {"job_id": "36f6a40f6d8547f7a9463ea6d82e58ce", "status": "processing", "progress": 90, '
     '"message": "분석 중…", "result": null}\n\n'
@@ -53,7 +54,7 @@ def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
                     "description": "The stream, also of an unknown job",
                     "content": {"text/event-stream": {"example": FRAMES}},
                 },
-                **{str(status): said for status, said in openapi.answers(TooManyStreams()).items()},
+                **{str(status): said for status, said in openapi.answers(*_REFUSALS).items()},
             },
         }
     }

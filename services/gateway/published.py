@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 from libs.common.web import openapi
-from services.gateway.errors import BodyTooLarge, ServiceDown
+from libs.common.web.language import Language
+from services.gateway.errors import BodyTooLarge, ServiceDown, TooManyRequests
 from services.gateway.examples import NoExample, example_of, word
 from services.gateway.proxy import SERVICE_SILENT, SLOW_BODY
 
@@ -17,7 +18,7 @@ _REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 
 def refusals(operation: Mapping[str, Any], limit: int) -> openapi.Responses:
     """What an operation behind the gateway may be answered without its service; a body may have `limit` bytes."""
-    refused = openapi.answers(ServiceDown())
+    refused = openapi.answers(TooManyRequests(15, Language.KOREAN), ServiceDown())
     refused |= openapi.answer(HTTPStatus.GATEWAY_TIMEOUT, "The service did not answer in time", *SERVICE_SILENT)
     if "requestBody" in operation:
         refused |= openapi.answers(BodyTooLarge(limit))

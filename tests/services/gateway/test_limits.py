@@ -106,6 +106,13 @@ async def test_a_refused_upload_is_answered_before_it_is_sent(new_gateway: NewGa
 # Who pays
 
 
+async def test_fault_43_uploads_of_nobody_have_a_limit_too(new_gateway: NewGateway, audio: Fake) -> None:
+    gateway = await new_gateway(address_limits={Cost.UPLOAD: 3})
+    statuses = [(await gateway.post(UPLOAD, content=b"x")).status_code for _ in range(6)]
+    assert statuses == [200, 200, 200, 429, 429, 429]
+    assert len(audio.asked) == 3
+
+
 async def test_costs_are_counted_apart(new_gateway: NewGateway) -> None:
     gateway = await new_gateway(address_limits={Cost.READ: 1, Cost.WRITE: 1})
     assert (await gateway.get(LIST)).status_code == 200

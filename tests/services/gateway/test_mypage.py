@@ -225,4 +225,4 @@ async def test_without_the_signing_keys_nobody_can_be_believed(new_gateway: NewG
 async def test_the_api_document_shows_the_page(new_gateway: NewGateway) -> None:
     operation = (await (await new_gateway()).get("/openapi.json")).json()["paths"][PATH]["get"]
     assert operation["security"] == [{"bearer": []}]
-    assert operation["responses"].keys() == {"200", "401", "503"}
+    assert operation["responses"].keys() == {"200", "401", "429", "503"}

@@ -68,5 +68,5 @@ def test_a_document_shows_examples_and_nothing_that_no_public_call_has() -> None
 
 
 def test_only_who_sends_a_body_can_be_too_long_or_too_slow() -> None:
-    assert published.refusals({}, 10).keys() == {503, 504}
-    assert published.refusals({"requestBody": {}}, 10).keys() == {408, 413, 503, 504}
+    assert published.refusals({}, 10).keys() == {429, 503, 504}
+    assert published.refusals({"requestBody": {}}, 10).keys() == {408, 413, 429, 503, 504}
