@@ -52,7 +52,7 @@ class ObjectEraser:
                 while await self.sweep() == BATCH:
                     pass
                 async with self._database.reading() as connection:
-                    OBJECTS_LEFT.labels(SERVICE).set(await erasing_repository.count_objects(connection))
+                    OBJECTS_LEFT.labels(SERVICE).set(await erasing_repository.count_objects(connection, self._clock()))
             except Exception as error:
                 log.warning("objects could not be erased and are tried again", extra={"error": repr(error)})
             with suppress(TimeoutError):

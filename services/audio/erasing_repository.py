@@ -98,6 +98,23 @@ async def note_objects(connection: AsyncConnection, object_keys: Collection[str]
         await connection.execute(insert(OBJECTS_TO_ERASE).on_conflict_do_nothing(), rows)
 
 
+async def note_upload(connection: AsyncConnection, object_key: str, *, until: datetime) -> None:
+    """An object that is about to be: unless it is kept before then, it is erased."""
+    await connection.execute(sa.insert(OBJECTS_TO_ERASE).values(object_key=object_key, due_at=until, attempts=0))
+
+
+async def keep_objects(connection: AsyncConnection, object_keys: Collection[str]) -> bool:
+    """They belong to somebody now; False when one of them is erased already, or about to be."""
+    kept = sa.delete(OBJECTS_TO_ERASE).where(OBJECTS_TO_ERASE.c.object_key.in_(object_keys), OBJECTS_TO_ERASE.c.attempts == 0)
+    return (await connection.execute(kept)).rowcount == len(object_keys)
+
+
+async def erase_now(connection: AsyncConnection, object_keys: Collection[str], now: datetime) -> None:
+    """Nobody will keep them."""
+    due = sa.update(OBJECTS_TO_ERASE).where(OBJECTS_TO_ERASE.c.object_key.in_(object_keys))
+    await connection.execute(due.values(due_at=now))
+
+
 async def claim_objects(connection: AsyncConnection, now: datetime, most: int) -> list[str]:
     """Keys of objects that are due, oldest first. They are nobody else's until their next attempt is due."""
     due = (
@@ -126,6 +143,7 @@ async def forget_objects(connection: AsyncConnection, object_keys: Collection[st
     await connection.execute(sa.delete(OBJECTS_TO_ERASE).where(OBJECTS_TO_ERASE.c.object_key.in_(object_keys)))
 
 
-async def count_objects(connection: AsyncConnection) -> int:
+async def count_objects(connection: AsyncConnection, now: datetime) -> int:
     """How many objects are left to be deleted."""
-    return (await connection.execute(sa.select(sa.func.count()).select_from(OBJECTS_TO_ERASE))).scalar_one()
+    left = sa.or_(OBJECTS_TO_ERASE.c.due_at <= now, OBJECTS_TO_ERASE.c.attempts > 0)
+    return (await connection.execute(sa.select(sa.func.count()).select_from(OBJECTS_TO_ERASE).where(left))).scalar_one()

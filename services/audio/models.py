@@ -181,8 +181,8 @@ UPLOAD_KEYS = sa.Table(
 UPLOAD_KEYS_BY_AGE = sa.Index("upload_keys_created_at", UPLOAD_KEYS.c.created_at)
 UPLOAD_KEYS_OF_JOB = sa.Index("upload_keys_job_id", UPLOAD_KEYS.c.job_id)
 
-# Objects that belong to nobody any more. A row is written with the deletion of what they belonged to and goes when the store
-# has deleted the object, however often that has to be tried.
+# Objects that belong to nobody. A row is written with the deletion of what they belonged to, or before the upload. It goes when
+# the store has deleted the object, however often that has to be tried; or when a take is made of it.
 OBJECTS_TO_ERASE = sa.Table(
     "objects_to_erase",
     METADATA,

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -13,7 +14,7 @@ from uuid import UUID, uuid4
 from libs.common import deleted_users
 from libs.common.contracts.audio import JobKind, Priority
 from libs.common.contracts.notifier import job_channel
-from libs.common.db import Database, Transaction
+from libs.common.db import Database, DatabaseUnavailable, Transaction
 from libs.common.storage.base import Storage, StorageUnavailable
 from libs.common.telemetry import current
 from services.audio import erasing_repository, repository
@@ -27,6 +28,7 @@ from services.audio.sniffing import HEAD_BYTES, sniff
 log = logging.getLogger(__name__)
 
 MAX_KEY_LENGTH = 200
+UPLOAD_LASTS = timedelta(days=1)  # from its first byte to the transaction of its take; even a batch takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class UploadService:
     async def store(self, folder: str, recording: AsyncIterator[bytes]) -> StoredRecording:
         """Stream the recording to the object store, looking at its first bytes and hashing all of them on the way.
 
-        Its next way is `begin` or `discard`. Raises EmptyUpload, UnsupportedAudio.
+        Its next way is `begin` or `discard`. If we die before either, it is erased as nobody's in `UPLOAD_LASTS`. Raises
+        EmptyUpload, UnsupportedAudio.
         """
         head = b""
         async for piece in recording:
@@ -148,7 +151,13 @@ class UploadService:
 
         recording_id = uuid4()
         object_key = f"{folder}/{recording_id}.{audio_type.extension}"
-        stored = await self._storage.put(object_key, hashed(), media_type=audio_type.media_type)
+        async with self._database.autocommit() as connection:
+            await erasing_repository.note_upload(connection, object_key, until=self._clock() + UPLOAD_LASTS)
+        try:
+            stored = await self._storage.put(object_key, hashed(), media_type=audio_type.media_type)
+        except BaseException:
+            await asyncio.shield(self._forget([object_key]))
+            raise
         return StoredRecording(recording_id, object_key, audio_type.media_type, stored.size, digest.hexdigest())
 
     async def begin(
@@ -167,16 +176,15 @@ class UploadService:
                     await deleted_users.hold(tx.connection, uploader.user_id)
                 earlier = None if key is None else await self._earlier(tx, takes[0], jobs[0], key)
                 if earlier is None:
+                    if not await erasing_repository.keep_objects(tx.connection, [take.object_key for take in takes]):
+                        raise StorageUnavailable("the upload took so long that it was given up")
                     for take, job in zip(takes, jobs, strict=True):
                         await repository.add(tx, take, job)
                         tx.publish(audio_uploaded(take, job), subject=job_channel(job.id))
                 at_commit = True
         except BaseException:
-            # A connection that breaks at the commit leaves open whether it happened: then the object stays, for a job
-            # without its recording would be worse than a recording without a job.
-            if at_commit:
-                log.error("the commit of an upload is in doubt", extra={"object_keys": [take.object_key for take in takes]})
-            else:
+            # A connection that breaks at the commit leaves open whether it happened. If not, the objects are still noted.
+            if not at_commit:
                 await self.discard(stored for stored, _ in recordings)
             raise
         if earlier is not None:
@@ -187,16 +195,30 @@ class UploadService:
 
     async def discard(self, recordings: Iterable[StoredRecording]) -> None:
         """Remove recordings that become no takes, also when nobody waits for that any more; later, if the store is down."""
-        left: list[str] = []
-        for stored in recordings:
+        await asyncio.shield(self._discard([stored.object_key for stored in recordings]))
+
+    async def _discard(self, object_keys: Sequence[str]) -> None:
+        left = set[str]()
+        for object_key in object_keys:
             try:
-                await asyncio.shield(self._storage.delete(stored.object_key))
-            except StorageUnavailable:
-                log.warning("a recording without a job could not be deleted yet", extra={"object_key": stored.object_key})
-                left.append(stored.object_key)
+                await self._storage.delete(object_key)
+            except StorageUnavailable as error:
+                log.warning(
+                    "a recording without a job is deleted later", extra={"object_key": object_key, "error": repr(error)}
+                )
+                left.add(object_key)
+        await self._forget([object_key for object_key in object_keys if object_key not in left])
         if left:
-            async with self._database.transaction() as tx:
-                await erasing_repository.note_objects(tx.connection, left, self._clock())
+            with suppress(DatabaseUnavailable):  # then it is due when the upload would have been too long
+                async with self._database.autocommit() as connection:
+                    await erasing_repository.erase_now(connection, left, self._clock())
+
+    async def _forget(self, object_keys: Sequence[str]) -> None:
+        """There are no such objects."""
+        if object_keys:
+            with suppress(DatabaseUnavailable):  # then it is looked for once more, later
+                async with self._database.autocommit() as connection:
+                    await erasing_repository.forget_objects(connection, object_keys)
 
     async def _earlier(self, tx: Transaction, take: Take, job: Job, key: str) -> str | None:
         """The id of the job that an upload with this key began before; None when this one is the first."""

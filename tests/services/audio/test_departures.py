@@ -188,7 +188,6 @@ async def test_the_object_of_a_refused_upload_goes_when_the_store_answers_again(
         outage.setattr(DiskStorage, "delete", down)
         assert (await scene.upload(headers=bearer(1))).status_code == 401
         assert len(scene.objects()) == 1
-    await scene.rows("UPDATE objects_to_erase SET due_at = now()")
     await nothing_left(scene)
 
 

@@ -3,12 +3,15 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from libs.common.contracts.audio import AnalysisRequested, AudioUploaded, JobKind
 from libs.common.contracts.catalog import ScriptDeleted, ScriptUpdated
-from tests.services.audio.house import FakeCatalog, House, Open, bearer, script, wav
+from services.audio.uploads import UploadService
+from tests.services.audio.house import PATIENCE, FakeCatalog, House, Open, bearer, script, wav
 
 HEADS = {
     "wav": (wav(), "audio/wav"),
@@ -285,3 +288,50 @@ async def test_a_bad_token_counts_as_none(house: House) -> None:
 async def test_both_forms_of_the_path_are_served(house: House) -> None:
     answer = await house.client.post("/api/scripts/7/upload-audio/", files={"file": wav()})
     assert answer.status_code == 200
+
+
+# --- What nobody comes to own -----------------------------------------------------------------------------------------
+
+
+async def test_a_recording_whose_process_dies_before_it_is_a_take_is_erased_a_day_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def dies(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        for name in ("begin", "discard"):
+            dying.setattr(UploadService, name, dies)
+        with pytest.raises(Killed):
+            await house.upload(headers=bearer(1))
+    assert len(house.objects()) == 1
+    [noted] = await house.rows("SELECT due_at - now() AS left FROM objects_to_erase")
+    assert timedelta(hours=23) < noted.left <= timedelta(hours=24)
+    await house.rows("UPDATE objects_to_erase SET due_at = now()")
+    async with asyncio.timeout(PATIENCE):
+        while house.objects() or await house.rows("SELECT 1 FROM objects_to_erase"):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_became_a_take_or_was_refused_is_noted_no_more(house: House) -> None:
+    assert (await house.upload()).status_code == 200
+    assert (await house.upload(b"no audio at all")).status_code == 415
+    keyed = {**bearer(1), "Idempotency-Key": "k"}
+    assert {(await house.upload(headers=keyed)).status_code for _ in range(2)} == {200}
+    assert len(house.objects()) == 2
+    assert await house.rows("SELECT 1 FROM objects_to_erase") == []
+
+
+async def test_an_upload_that_was_given_up_meanwhile_becomes_no_take(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = UploadService.begin
+
+    async def late(self: UploadService, *values: Any) -> list[str]:
+        await house.rows("UPDATE objects_to_erase SET attempts = 1")
+        return await begin(self, *values)
+
+    monkeypatch.setattr(UploadService, "begin", late)
+    assert (await house.upload()).status_code == 503
+    assert (house.objects(), await house.rows("SELECT 1 FROM takes")) == ([], [])
