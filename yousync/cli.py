@@ -11,6 +11,7 @@ import uvloop
 
 from yousync.acts import acts
 from yousync.admin import app as admin
+from yousync.audit.commands import app as audit
 from yousync.catalog.commands import app as catalog
 from yousync.client import Client
 from yousync.dlq.commands import app as dlq
@@ -23,6 +24,7 @@ from yousync.topology.commands import app as topology
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 fleet = typer.Typer(no_args_is_help=True, help="Every service in a process of its own on this machine.")
 app.add_typer(admin, name="admin")
+app.add_typer(audit, name="audit")
 app.add_typer(catalog, name="catalog")
 app.add_typer(fleet, name="fleet")
 app.add_typer(dlq, name="dlq")
@@ -91,32 +93,6 @@ def token(
             typer.echo(await client.sign_in(email, admin=admin))
 
     run(sign_in())
-
-
-@app.command("audit")
-def audit_command(
-    wait: Annotated[float, typer.Option(min=0, help="Seconds for what is on its way at this moment to arrive")] = 10.0,
-    days: Annotated[float, typer.Option(min=0, help="How far to look back; less than OUTBOX_RETENTION_DAYS")] = 6.0,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False,
-) -> None:
-    """Reconcile what was sent with what was handled (exit 1: something is lost, stuck or twice; exit 2: could not look).
-
-    Looks at the databases and the broker of STATE_DIR, or of <SERVICE>_DATABASE_URL (DATABASE_URL) and BROKER_URL.
-    """
-    from yousync.audit import audit
-    from yousync.stores import find_stores
-
-    try:
-        report = uvloop.run(audit(find_stores(options()), wait=wait, days=days))
-    except LocalServerError as error:
-        complain(str(error))
-        raise typer.Exit(2) from error
-    if as_json:
-        typer.echo(json.dumps(report.as_json(), default=str, indent=2, ensure_ascii=False))
-    else:
-        for line in report.lines():
-            typer.echo(line)
-    raise typer.Exit(1 if report.faults else 0)
 
 
 @app.command()

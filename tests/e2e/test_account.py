@@ -6,6 +6,7 @@ import json
 from zipfile import ZipFile
 
 import httpx
+import pytest
 
 from tests.e2e.flow import speak
 from tests.e2e.platforms import Embedded, Fleet
@@ -26,6 +27,13 @@ async def archive_of(client: httpx.AsyncClient, anybody: httpx.AsyncClient) -> t
     return url, ZipFile(io.BytesIO((await anybody.get(url)).content))
 
 
+async def neighbour_of(platform: Embedded | Fleet, token_id: int) -> str:
+    """Somebody who stays, and has marked a scene."""
+    async with signed_in(platform.url, email="neighbour@example.org") as neighbour:
+        await neighbour.post("/api/mypage/bookmarks", json={"token_id": token_id})
+        return str((await neighbour.get("/api/auth/me")).json()["id"])
+
+
 async def test_who_leaves_takes_everything_along_and_leaves_nothing(platform: Embedded | Fleet) -> None:
     line = load_catalog()["scripts"][0]
     take = await speak(platform.url, line["id"], email=LEAVER["email"])
@@ -40,6 +48,12 @@ async def test_who_leaves_takes_everything_along_and_leaves_nothing(platform: Em
         assert archive.read(recorded["file"])
         [recording] = (await leaver.get(f"/api/tokens/{line['token_id']}/user-audios")).json()["audios"]
 
+        user_id = str((await leaver.get("/api/auth/me")).json()["id"])
+        neighbour = await neighbour_of(platform, line["token_id"])
+        for number in (user_id, neighbour):
+            with pytest.raises(AssertionError, match=r"left +catalog\.bookmarks +1"):
+                platform.yousync("audit", "user", number, "--wait", "0")
+
         assert (await leaver.delete("/api/auth/me")).status_code == 204
         async with asyncio.timeout(PATIENCE):  # the rest follows by events
             for link in (url, recording["url"]):
@@ -49,3 +63,6 @@ async def test_who_leaves_takes_everything_along_and_leaves_nothing(platform: Em
         file = {"file": b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(100)}
         refused = await leaver.post(f"/api/tokens/{line['token_id']}/upload-audio", files=file)
         assert refused.status_code == 401
+    assert platform.yousync("audit", "user", user_id).endswith(f"Nothing of user {user_id} is left.\n")
+    with pytest.raises(AssertionError, match=r"left +catalog\.bookmarks +1"):
+        platform.yousync("audit", "user", neighbour, "--wait", "0")

@@ -18,7 +18,10 @@ from libs.common.contracts.catalog import ScriptDeleted
 from libs.common.db import Database, Outgoing
 from libs.common.migrations import upgrade
 from libs.common.outbox.table import OUTBOX
+from libs.common.storage.disk import DiskStorage
+from tests.libs.common.storage.conformance import stream
 from yousync.audit import Kind, Report, audit
+from yousync.audit.person import audit_user
 from yousync.cli import app
 from yousync.environment import OWNS_DATABASE
 from yousync.local.process import LocalServerError
@@ -40,7 +43,11 @@ async def migrated(make_database: Callable[[str], str]) -> dict[str, str]:
 async def databases(migrated: dict[str, str]) -> AsyncIterator[dict[str, Database]]:
     """The services' databases, empty."""
     databases = {service: Database(url, source=service, pool_size=2) for service, url in migrated.items()}
-    tables = {"audio": "takes, jobs, job_log, outbox, inbox", "notifier": "frames, inbox", "catalog": "outbox, inbox"}
+    tables = {
+        "audio": "takes, jobs, job_log, objects_to_erase, outbox, inbox",
+        "notifier": "frames, inbox",
+        "catalog": "video_requests, deleted_users, outbox, inbox",
+    }
     for service, names in tables.items():
         await run(databases[service], f"TRUNCATE {names} CASCADE")
     yield databases
@@ -298,6 +305,61 @@ async def test_the_command_prints_what_is_lost_and_fails(
     monkeypatch.delenv("AUDIO_DATABASE_URL")
     told = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     assert (told.exit_code, "AUDIO_DATABASE_URL" in told.output) == (2, True)
+
+
+async def test_whatever_names_a_person_is_found_wherever_it_lies_and_nothing_of_their_neighbours(
+    databases: dict[str, Database], stores: Stores, bus: RabbitBus, tmp_path: Path
+) -> None:
+    storage = DiskStorage(tmp_path, signing_key=b"k" * 32, public_url="")
+    await storage.start()
+    done = asyncio.Event()
+
+    async def refuse(message: Message) -> None:
+        done.set()
+        raise Reject("never")
+
+    for user_id in (5, 55):
+        await run(databases["catalog"], "INSERT INTO deleted_users VALUES (:id, now())", id=user_id)
+        await run(databases["audio"], "INSERT INTO objects_to_erase VALUES (:key, now(), 0)", key=f"takes/{user_id}/a.wav")
+        await storage.put(f"dubbings/{user_id}/1/a.m4a", stream(b"x"), media_type="audio/mp4")
+        await add_message(databases["audio"], "analysis.completed", {"job_id": f"{user_id}", "user_id": user_id, "result": {}})
+        await add_message(databases["audio"], "analysis.erased", {"job_id": f"{user_id}", "user_id": user_id})
+    await run(databases["notifier"], "INSERT INTO frames VALUES ('job:5', 1, true, '{\"message\": \"분석 완료\"}')")
+    consumer = await bus.consume(AUDIO, refuse)
+    await bus.publish(Message("user.deleted", b'{"user_id":5,"deleted_at":"x"}', "auth", "user:5", "script.deleted"))
+    await done.wait()
+    await consumer.drain()
+    remains = await audit_user(stores, storage, 5)
+    assert [(each.where, each.number, bool(each.kept)) for each in remains.found] == [
+        ("catalog.deleted_users", 1, True),
+        ("audio.objects_to_erase", 1, False),
+        ("audio.outbox analysis.completed", 1, False),
+        ("audio.outbox analysis.erased", 1, True),
+        ("notifier.frames of jobs that are no more", 1, False),
+        ("storage dubbings/5/", 1, False),
+        ("broker audio.dead", 1, False),
+    ]
+    assert remains.lines()[-1] == "5 things of user 5 are left."
+
+
+async def test_the_command_says_when_nothing_of_a_person_is_left(
+    databases: dict[str, Database], stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for service, url in stores.database_urls.items():
+        monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", url)
+    monkeypatch.setenv("BROKER_URL", stores.broker_url or "")
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    arguments = ["audit", "user", "5", "--wait", "0"]
+    told = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert (told.exit_code, "STORAGE_URL" in told.output) == (2, True)
+    monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}")
+    told = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert (told.exit_code, told.output) == (0, "Nothing of user 5 is left.\n")
+    await run(databases["catalog"], "INSERT INTO video_requests VALUES (DEFAULT, 5, 'a', 'b', 'c', 'd')")
+    told = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--json"])
+    found = [{"where": "catalog.video_requests", "number": 1, "kept": ""}]
+    assert (told.exit_code, json.loads(told.stdout)) == (1, {"user_id": 5, "left": 1, "found": found})
+    assert (await asyncio.to_thread(CliRunner().invoke, app, ["audit", "user", "0"])).exit_code == 2
 
 
 async def add_message(database: Database, event: str, body: dict[str, Any], routing_key: str | None = None) -> None:

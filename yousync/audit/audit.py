@@ -34,7 +34,7 @@ async def audit(stores: Stores, *, wait: float = 10.0, days: float = DAYS) -> Re
     if stores.broker_down:
         raise LocalServerError(f"{stores.broker_down}: nobody can tell what is in it")
     report = Report(began=datetime.now(UTC))
-    async with _connected(stores.database_urls) as databases:
+    async with connected(stores.database_urls) as databases:
         books = Books(databases)
         await books.read(days=days)
         seen = _Sightings()
@@ -101,7 +101,8 @@ def _judge(books: Books, seen: _Sightings, *, in_memory: bool) -> None:
 
 
 @asynccontextmanager
-async def _connected(urls: Mapping[str, str]) -> AsyncIterator[dict[str, asyncpg.Connection]]:
+async def connected(urls: Mapping[str, str]) -> AsyncIterator[dict[str, asyncpg.Connection]]:
+    """A connection to each database, by service. Raises LocalServerError, also for what goes wrong with one meanwhile."""
     async with AsyncExitStack() as stack:
         databases = {}
         for service, url in urls.items():

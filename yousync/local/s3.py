@@ -57,6 +57,13 @@ class PrivateS3:
             if made.is_error and made.status_code != httpx.codes.CONFLICT:
                 raise LocalServerError(f"the private S3 server made no bucket: {made.status_code} {made.text}")
 
+    def find(self) -> bool:
+        """Whether one runs in this folder, whoever started it; then its address holds. Starts nothing."""
+        if self._process.pid is None:
+            return False
+        self._port = kept_ports(self.state_dir / "ports.json", ["s3"], in_use=True)["s3"]
+        return True
+
     def stop(self) -> None:
         """End it; its objects are gone."""
         with exclusive(self.state_dir):

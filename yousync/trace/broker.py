@@ -54,11 +54,11 @@ async def look(url: str, subjects: frozenset[str], ladder: Iterable[float]) -> L
             resting = [
                 Resting(message, raw.routing_key or "", delay)
                 for delay in ladder
-                for raw in await _messages(connection, retry_queue(delay))
+                for raw in await messages_of(connection, retry_queue(delay))
                 if (message := _readable(raw)) and message.subject in subjects
             ]
             graves = [dead_letter_queue(service) for service in sorted({queue.service for queue in QUEUES})]
-            letters = [codec.decode_dead(raw, grave) for grave in graves for raw in await _messages(connection, grave)]
+            letters = [codec.decode_dead(raw, grave) for grave in graves for raw in await messages_of(connection, grave)]
     return Look(lines, tuple(resting), tuple(letter for letter in letters if letter.message.subject in subjects))
 
 
@@ -72,7 +72,8 @@ async def _line(connection: AbstractConnection, queue: str) -> Line | None:
     return Line(found.declaration_result.message_count or 0, found.declaration_result.consumer_count or 0)
 
 
-async def _messages(connection: AbstractConnection, queue: str) -> list[DeliveredMessage]:
+async def messages_of(connection: AbstractConnection, queue: str) -> list[DeliveredMessage]:
+    """The messages in a queue that nobody consumes, `LOOKED_AT` at most; all are given back."""
     channel = await connection.channel(publisher_confirms=False)
     below = await channel.get_underlay_channel()
     found: list[DeliveredMessage] = []
