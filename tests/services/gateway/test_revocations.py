@@ -127,6 +127,13 @@ async def test_a_token_that_was_verified_before_is_refused_like_any_other(replic
     assert is_over(await replica.get("/api/tokens/1", headers=same))
 
 
+async def test_it_is_refused_however_the_header_is_written(replica: httpx.AsyncClient, bus: MemoryBus) -> None:
+    await bus.publish(event())
+    for scheme in ("bearer ", "BEARER    "):
+        given = bearer()["Authorization"].replace("Bearer ", scheme)
+        assert is_over(await replica.get("/api/tokens/1/", headers={"authorization": given}))
+
+
 # Open streams
 
 
