@@ -42,7 +42,7 @@ def nobody_analyses(fleet: Fleet) -> Iterator[None]:
         send(fleet, "analysis", signal.SIGCONT)
 
 
-async def test_a_logout_ends_its_session_at_every_service_and_no_other_one(platform: Embedded | Fleet) -> None:
+async def test_fault_25_a_logout_ends_its_session_at_every_service_and_no_other_one(platform: Embedded | Fleet) -> None:
     async with signed_in(platform.url, **LEARNER) as laptop, signed_in(platform.url, **LEARNER) as phone:
         assert (await laptop.post("/api/auth/logout")).status_code == 200
         async with asyncio.timeout(PATIENCE):
