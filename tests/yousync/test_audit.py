@@ -221,6 +221,16 @@ async def test_a_request_is_on_its_way_while_its_job_is_dispatched_under_its_lea
     assert [finding.kind for finding in requests] == ([] if kind is None else [kind])
 
 
+async def test_a_request_for_a_job_that_nobody_knows_is_an_orphan_unless_the_job_was_erased(
+    databases: dict[str, Database], stores: Stores
+) -> None:
+    work = next(iter(WORK.values())).bindings[0]
+    await add_message(databases["audio"], "analysis.requested", {"job_id": JOB, "lease": "l"}, work)
+    assert len((await audit(stores, wait=0)).of(Kind.ORPHAN)) == 1
+    await add_message(databases["audio"], "analysis.erased", {"job_id": JOB, "user_id": 1, "sequence": 1})
+    assert (await audit(stores, wait=0)).of(Kind.ORPHAN) == []
+
+
 @pytest.mark.parametrize(
     ("facts", "kind"),
     [

@@ -29,12 +29,14 @@ SELECT type, routing_key, count(*) AS number, (array_agg(message_id::text ORDER 
   FROM outbox WHERE sent_at IS NULL GROUP BY type, routing_key ORDER BY type, routing_key
 """
 _HANDLED = "SELECT DISTINCT message_id::text FROM inbox WHERE message_id = ANY($1::uuid[])"
-# A request is still on its way while its job is dispatched under its lease; else it was taken up, or nobody needs it now.
+# A request is still on its way while its job is dispatched under its lease; else it was taken up, or nobody needs it now. Of
+# a job that is not there it must be known that it was erased.
 _OPEN_REQUESTS = """
 SELECT request.id, job.id IS NULL AS unknown
   FROM unnest($1::text[], $2::text[], $3::text[]) AS request (id, job_id, lease)
   LEFT JOIN jobs AS job ON job.id = request.job_id
- WHERE job.id IS NULL OR (job.state = 'dispatched' AND job.lease = request.lease)
+ WHERE (job.id IS NULL AND 'job:' || request.job_id NOT IN (SELECT subject FROM outbox WHERE type = 'analysis.erased'))
+    OR (job.state = 'dispatched' AND job.lease = request.lease)
 """
 
 
