@@ -62,7 +62,7 @@ class Departures:
                     await self._woken.wait()
 
     async def erase_step(self) -> bool:
-        """Cancel or erase some of what the account left that has waited longest; False when none waits.
+        """Cancel or erase some of what the account left that has waited longest; False when there is nothing to do now.
 
         `BATCH` at most of jobs, of recordings and of dubbings. Raises DatabaseUnavailable.
         """
@@ -70,14 +70,16 @@ class Departures:
             user_id = await departures_repository.first(connection)
         if user_id is None:
             return False
-        if not await self._sweeper.cancel_open(user_id):  # as anybody could: watchers are told, servers stop
-            await self._erase(user_id)
-        return True
+        if await self._sweeper.cancel_open(user_id):  # as anybody could: watchers are told, servers stop
+            return True
+        return await self._erase(user_id)
 
-    async def _erase(self, user_id: int) -> None:
+    async def _erase(self, user_id: int) -> bool:
         async with self._database.transaction() as tx:
+            if await departures_repository.messages_wait(tx.connection, user_id):
+                return False  # the relay is behind; what it has sent is found by the recordings, which must be there for that
             if await departures_repository.erase_messages(tx.connection, user_id):
-                return
+                return True
             now = self._clock()
             takes = await erasing_repository.lock_takes_of(tx.connection, user_id, BATCH)
             jobs = await erasing_repository.jobs_of(tx.connection, takes)
@@ -91,3 +93,4 @@ class Departures:
         self._objects.wake()
         if finished:
             log.info("everything of a deleted account was erased")
+        return True

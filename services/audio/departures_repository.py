@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.contracts.audio import AnalysisCancelled
 from libs.common.outbox.table import OUTBOX
 from services.audio.models import DEPARTURES, DUBBINGS, JOBS, TAKES
 
@@ -18,22 +19,32 @@ async def add(connection: AsyncConnection, user_id: int, deleted_at: datetime) -
     await connection.execute(new.on_conflict_do_nothing())
 
 
+async def messages_wait(connection: AsyncConnection, user_id: int) -> bool:
+    """Whether something of the user's recordings or dubbings is still to be sent, beside the end of their jobs."""
+    to_send = sa.select(OUTBOX.c.id).where(OUTBOX.c.sent_at.is_(None), OUTBOX.c.subject.in_(_about(user_id)))
+    return (await connection.execute(to_send.where(OUTBOX.c.type != AnalysisCancelled.name).limit(1))).first() is not None
+
+
 async def erase_messages(connection: AsyncConnection, user_id: int) -> bool:
-    """Delete what was said of the user's recordings and dubbings, results among it, and is sent; False when that is done.
+    """Delete what was sent about the user's recordings and dubbings, results among it; False when that is done already.
 
     The outbox has no index for this and needs none: it is read through once for each account.
     """
     to_do = sa.update(DEPARTURES).where(DEPARTURES.c.user_id == user_id, ~DEPARTURES.c.messages_erased)
     if (await connection.execute(to_do.values(messages_erased=True))).rowcount == 0:
         return False
-    jobs = sa.select(JOBS.c.id).join(TAKES, TAKES.c.id == JOBS.c.take_id).where(TAKES.c.user_id == user_id).cte("own_jobs")
-    about = sa.union_all(
-        sa.select(sa.literal("job:").concat(jobs.c.id)),
-        sa.select(sa.literal("work:").concat(jobs.c.id)),
-        sa.select(sa.literal("dubbing:").concat(sa.cast(DUBBINGS.c.id, sa.Text))).where(DUBBINGS.c.user_id == user_id),
-    )
-    await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.sent_at.is_not(None), OUTBOX.c.subject.in_(about)))
+    sent = (OUTBOX.c.sent_at.is_not(None), OUTBOX.c.subject.in_(_about(user_id)))
+    await connection.execute(sa.delete(OUTBOX).where(*sent))
     return True
+
+
+def _about(user_id: int) -> sa.CompoundSelect[tuple[str]]:
+    """The subjects of these messages."""
+    jobs = sa.select(JOBS.c.id).join(TAKES, TAKES.c.id == JOBS.c.take_id).where(TAKES.c.user_id == user_id).cte("own_jobs")
+    return sa.union_all(
+        *(sa.select(sa.literal(kind, sa.Text).concat(jobs.c.id)) for kind in ("job:", "work:")),
+        sa.select(sa.literal("dubbing:", sa.Text).concat(sa.cast(DUBBINGS.c.id, sa.Text))).where(DUBBINGS.c.user_id == user_id),
+    )
 
 
 async def first(connection: AsyncConnection) -> int | None:
