@@ -5,6 +5,7 @@ See docs/decisions/0010-the-dispatcher.md.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
@@ -65,7 +66,7 @@ class Dispatcher:
         while True:
             self._woken.clear()  # who wakes us from here on may have come too late for this round
             try:
-                while await self.admit():
+                while (await self._admit())[1]:
                     pass
             except Exception as error:
                 log.warning("jobs could not be dispatched and are tried again", extra={"error": repr(error)})
@@ -80,9 +81,13 @@ class Dispatcher:
 
         Any number of processes may do this at once. Raises DatabaseUnavailable, StorageUnavailable.
         """
+        return (await self._admit())[0]
+
+    async def _admit(self) -> tuple[int, bool]:
+        """How many, and whether the next round has something to do that nobody would wake us for."""
         waiting = await job_repository.waiting_jobs(self._database, **self._room())
         if not waiting:
-            return 0
+            return 0, False
         parcels = await self._orders.parcels([each.job.id for each in waiting])
         for each in waiting:
             if each.job.id not in parcels:
@@ -93,7 +98,7 @@ class Dispatcher:
             waiting = await job_repository.waiting_jobs(tx, **self._room())
             changes = [self._dispatch(each.job) for each in waiting if each.job.id in parcels]
             if not changes:
-                return 0
+                return 0, False
             done = await job_repository.save_jobs(tx, [change.saved for change in changes])
             dispatched = [change for change in changes if change.after.id in done]
             for change in dispatched:
@@ -106,7 +111,8 @@ class Dispatcher:
         for change in dispatched:
             count(change)
         self._seen.keep([change.after for change in dispatched])
-        return len(dispatched)
+        full = BATCH in Counter(each.job.priority for each in waiting).values()
+        return len(dispatched), len(dispatched) > 0 and (full or len(dispatched) < len(waiting))
 
     def _room(self) -> "_Room":
         return {"unclaimed": self._unclaimed, "most": BATCH, "now": self._clock()}

@@ -23,6 +23,7 @@ from services.analysis import texts
 from services.analysis.errors import AudioError, AudioTooShort, AudioUnreadable, RecordingGone, ScoringTimedOut
 from services.analysis.reference import Reference
 from services.analysis.scoring.script import ScriptWord
+from services.analysis.worker import CLAIMS
 from tests.services.analysis.desk import PATIENCE, Desk, employed, work
 
 SCORE = {"overall_score": 0.9}
@@ -134,6 +135,22 @@ async def test_work_that_finds_no_slot_stays_where_another_worker_can_take_it() 
         assert len(desk.of(AnalysisReportStarted)) == 1
         pool.may_end.set()
         await desk.until(AnalysisReportCompleted, 6)
+
+
+async def test_many_slots_are_filled_by_claims_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = asyncio.Barrier(2)
+    async with working(Pool(size=2 * CLAIMS)) as desk:
+        publish = desk.bus.publish
+
+        async def held(message: Message) -> None:
+            if message.type == AnalysisReportStarted.name:
+                await together.wait()
+            await publish(message)
+
+        monkeypatch.setattr(desk.bus, "publish", held)
+        for _ in range(4):
+            desk.give(work())
+        await desk.until(AnalysisReportCompleted, 4)
 
 
 async def test_as_many_jobs_run_as_the_pool_has_processes() -> None:

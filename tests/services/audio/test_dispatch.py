@@ -73,6 +73,16 @@ async def test_a_round_is_bounded_and_the_next_one_goes_on(queue: Queue) -> None
     assert [await many.admit() for _ in range(3)] == [BATCH, 3, 0]
 
 
+async def test_a_dispatcher_that_was_woken_once_goes_on_until_there_is_no_room(queue: Queue) -> None:
+    many = queue.new_dispatcher(unclaimed=2 * BATCH + 3)
+    for _ in range(2 * BATCH + 5):
+        await queue.add(HEAVY)
+    async with background(many.run()), asyncio.timeout(10):
+        many.wake()
+        while len(await queue.ordered()) < 2 * BATCH + 3:
+            await asyncio.sleep(0.01)
+
+
 async def test_two_dispatchers_at_once_overfill_nothing_and_order_nothing_twice(queue: Queue) -> None:
     for _ in range(12):
         await queue.add(HEAVY)
@@ -175,14 +185,15 @@ async def test_a_job_that_comes_while_another_is_dispatched_is_not_forgotten(
 async def test_many_wakes_cost_one_more_round(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, released, rounds = asyncio.Event(), asyncio.Event(), 0
 
-    async def slow(dispatcher: Dispatcher) -> int:
+    async def slow(orders: Orders, job_ids: Collection[str]) -> dict[str, Parcel | Film]:
         nonlocal rounds
         rounds += 1
         entered.set()
         await released.wait()
-        return 0
+        return {}
 
-    monkeypatch.setattr(Dispatcher, "admit", slow)
+    await queue.add(HEAVY)
+    monkeypatch.setattr(Orders, "parcels", slow)
     async with background(queue.dispatcher.run()):
         await asyncio.wait_for(entered.wait(), PATIENCE)
         for _ in range(100):
