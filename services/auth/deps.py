@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Request
 
 from libs.common.acts import Place
 from libs.common.errors import Unauthenticated
-from libs.common.web.auth import EXPIRED, USER_SCHEME, Principal, TokenVerifier, bearer_of
+from libs.common.web.auth import EXPIRED, Principal, TokenVerifier, bearer_of
 from libs.common.web.origin import place_of
 from services.auth.browser_sign_in import BrowserSignIn
 from services.auth.keys import SigningKeys
@@ -50,7 +49,7 @@ def _revoked(request: Request) -> Revoked:
 class Refreshing:
     """Who asks for the next token: whose access token has expired, too, within the time that a session may be idle."""
 
-    def __init__(self, request: Request, _: Annotated[object, Security(HTTPBearer(auto_error=False, scheme_name=USER_SCHEME))]):
+    def __init__(self, request: Request) -> None:
         self._request = request
 
     async def caller(self) -> tuple[Principal, bool]:

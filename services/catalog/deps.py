@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
-from libs.common.web.auth import Admin
 from services.catalog.bookmarks import Bookmarks
 from services.catalog.editing import Editor
 from services.catalog.errors import BadDocument, DocumentTooLarge
@@ -78,8 +77,8 @@ def _if_match(
     return IfMatch(", ".join(lines) if lines else None)
 
 
-async def _import_document(request: Request, caller: Admin) -> bytes:
-    """The body, when an administrator sends it and it is not too long; a longer one is not read to its end."""
+async def _import_document(request: Request) -> bytes:
+    """The body, when it is not too long; a longer one is not read to its end."""
     limit: int = request.app.state.settings.max_import_bytes
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:

@@ -230,9 +230,6 @@ def bearer_in(header: str | None) -> str:
     return token.strip()
 
 
-USER_SCHEME = "user"
-
-
 async def calling_user(request: Request) -> Principal:
     """FastAPI dependency: who has called. That they may was found before the endpoint runs (`guard.py`)."""
     caller: Principal | None = request.state.admitted
