@@ -4,6 +4,7 @@ The fields are those of draft-ietf-httpapi-ratelimit-headers-06, the last one wi
 clients read today; the drafts since then put all into two structured fields and still change.
 """
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,18 +15,25 @@ from prometheus_client import Counter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.common.acts import Place
 from libs.common.web import problems
 from libs.common.web.language import preferred
 from services.gateway import rates
 from services.gateway.addresses import network_of
 from services.gateway.callers import caller_of
 from services.gateway.costs import cost_of
-from services.gateway.counters import Bucket, Count, Counters
+from services.gateway.counters import Bucket, Count, Counters, OwnCounters
 from services.gateway.errors import TooManyRequests
 from services.gateway.refusals import refuse
 from services.gateway.routes import Cost
 
+log = logging.getLogger(__name__)
+
 REFUSED = Counter("yousync_limited_requests_total", "Requests refused because of a limit", ["cost", "by"])
+
+# What is refused is logged once a minute for each network or user: whoever floods us must not flood the log as well.
+ONCE = RateLimitItemPerMinute(1, namespace="log")
+LOGGED_KEYS = 10_000
 
 
 class Standing(NamedTuple):
@@ -72,6 +80,7 @@ class Limits:
     def __init__(self, app: ASGIApp, *, limiter: Limiter) -> None:
         self._app = app
         self._limiter = limiter
+        self._logged = OwnCounters(max_keys=LOGGED_KEYS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is within the limits."""
@@ -91,11 +100,18 @@ class Limits:
         if standing.within:
             return await self._app(scope, receive, told)
         REFUSED.labels(cost, standing.by).inc()
+        await self._log(cost, standing.by, host, user_id)
         seconds = max(1, standing.reset)
         error = TooManyRequests(seconds, preferred(Headers(scope=scope).get("accept-language", "")))
         said = {"Retry-After": str(seconds), "Vary": "Accept-Language"}
         answer = problems.problem(problems.STATUS[error.kind], error.detail, code=error.code, headers=said)
         return await refuse(answer, scope, receive, told)
+
+    async def _log(self, cost: Cost, by: str, host: str | None, user_id: int | None) -> None:
+        whose = Place.of("", host or "").network if by == "address" else user_id
+        (first,) = await self._logged.count([Bucket(ONCE, f"{by}/{whose}")])
+        if first.within:
+            log.warning("somebody is over a limit", extra={"cost": cost, "by": by, "whose": whose})
 
 
 def _items(by: str, amounts: Mapping[Cost, int], factor: float) -> dict[Cost, RateLimitItem]:

@@ -103,6 +103,15 @@ async def test_a_refused_upload_is_answered_before_it_is_sent(new_gateway: NewGa
     assert len(audio.asked) == 1
 
 
+async def test_who_floods_us_does_not_flood_the_log(new_gateway: NewGateway, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = await new_gateway(address_limits={Cost.READ: 1}, user_limits={Cost.WRITE: 1})
+    for _ in range(5):
+        await gateway.get(LIST)
+        await gateway.post(LIST, headers=bearer(7))
+    told = [record for record in caplog.records if record.name == "services.gateway.limits"]
+    assert [(vars(record)["by"], vars(record)["whose"]) for record in told] == [("address", "127.0.0.0/24"), ("user", 7)]
+
+
 # Who pays
 
 
