@@ -14,11 +14,10 @@ from tests.services.auth.test_endpoints import execute
 from tests.services.auth.test_sessions import claims_of, revoked
 
 PATH, LOGOUT = "/internal/sessions/revoked", "/api/auth/logout"
-GATEWAY = as_service("gateway", "auth")
 
 
 async def read(client: httpx.AsyncClient, **params: Any) -> RevokedSessions:
-    answer = await client.get(PATH, params=params, headers=GATEWAY)
+    answer = await client.get(PATH, params=params, headers=as_service("gateway", "auth"))
     assert answer.status_code == 200, answer.text
     return RevokedSessions.model_validate(answer.json())
 
@@ -96,7 +95,7 @@ async def test_many_come_in_pages(client: httpx.AsyncClient, sign_in: SignIn, mo
     "params", [{"after": "\x00"}, {"after": "'"}, {"after": "a" * 33}, {"within_seconds": 0}, {"within_seconds": 2**31}]
 )
 async def test_what_is_no_place_in_it_is_422(client: httpx.AsyncClient, params: dict[str, Any]) -> None:
-    assert (await client.get(PATH, params=params, headers=GATEWAY)).status_code == 422
+    assert (await client.get(PATH, params=params, headers=as_service("gateway", "auth"))).status_code == 422
 
 
 async def test_nobody_else_reads_it(client: httpx.AsyncClient, sign_in: SignIn) -> None:
