@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from libs.common.bus.memory import MemoryBus
 from libs.common.web import guard
+from libs.common.web.internal import CallingSettings
 from libs.common.web.openapi import operations
 from libs.common.web.rights import CALLERS, RIGHTS, Need, Who
 from libs.common.web.service_tokens import HEADER
@@ -66,6 +67,14 @@ def test_every_endpoint_has_a_row_that_fits_it_and_every_row_an_endpoint(apps: M
     # Streams are answered in front of all routes.
     streams = {f"GET {path}" for path in STREAMS} if service == "gateway" else set()
     assert {name for name, _ in guard.endpoints(app)} | streams == set(RIGHTS[service])
+
+
+def test_what_is_internal_is_for_services_that_there_are_and_the_other_way_round(apps: Mapping[str, FastAPI]) -> None:
+    for service, rights in RIGHTS.items():
+        for name, need in rights.items():
+            assert (need.who is Who.SERVICE) == name.partition(" ")[2].startswith("/internal/") == bool(need.callers), name
+            assert set(need.callers) <= set(RIGHTS) - {service}, name
+    assert set(CALLERS) == {name for name, app in apps.items() if isinstance(app.state.settings, CallingSettings)}
 
 
 def test_what_people_may_ask_for_is_the_business_of_one_service() -> None:
