@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import quote
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
 
 from libs.common.migrations import upgrade
+from libs.common.settings import BusSettings
+from yousync.broker import Broker
 from yousync.environment import OWNS_DATABASE, Backing
 from yousync.local.postgres import PrivatePostgres
 from yousync.local.process import LocalServerError
 from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.local.s3 import PrivateS3
 from yousync.options import Options
+from yousync.topology.apply import make_broker
+from yousync.topology.rights import USERS
 
 CONNECT_SECONDS = 10.0
 
@@ -30,12 +35,21 @@ async def embedded_backing(options: Options) -> AsyncIterator[Backing]:
             await asyncio.to_thread(postgres.stop)
 
 
-async def start_fleet_backing(options: Options) -> Backing:
-    """PostgreSQL from the wheel, a private RabbitMQ, an S3 server, unless URLs say otherwise. They outlive this process."""
+async def start_fleet_backing(options: Options, ladder: tuple[float, ...] | None = None) -> Backing:
+    """PostgreSQL from the wheel, a private RabbitMQ, an S3 server, unless URLs say otherwise. They outlive this process.
+
+    In the private ones each service has a user of its own. `ladder` is that of retries, in seconds; by default RETRY_LADDER.
+    """
     postgres = None if options.database_url else PrivatePostgres(options.state_dir / "postgres", tcp=True)
     rabbitmq = None if options.broker_url else PrivateRabbitMQ(options.state_dir / "rabbitmq")
     s3 = None if options.storage_url else PrivateS3(options.state_dir / "s3")
-    return await _backing(options, postgres, rabbitmq, s3)
+    backing = await _backing(options, postgres, rabbitmq, s3)
+    if rabbitmq is None:
+        return backing
+    await make_broker(
+        Broker(rabbitmq.amqp_url, rabbitmq.management_url, ladder or BusSettings().retry_ladder, rabbitmq.passwords(USERS))
+    )
+    return replace(backing, broker_urls={user: rabbitmq.user_url(user) for user in USERS})
 
 
 async def stop_fleet_backing(options: Options) -> None:

@@ -1,7 +1,8 @@
 """Which RabbitMQ an operator's tool is to work on."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import os
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from libs.common.telemetry import configure_logging
 from yousync.local.process import LocalServerError
 from yousync.local.rabbitmq import PrivateRabbitMQ
 from yousync.options import Options
+from yousync.topology.rights import USERS
+from yousync.topology.users import password_variable
 
 # Where the management plugin listens unless it is told otherwise.
 MANAGEMENT_PORTS = {"amqp": ("http", 15672), "amqps": ("https", 15671)}
@@ -30,6 +33,7 @@ class Broker:
     amqp_url: str
     management_url: str  # it may be that nobody answers there
     retry_ladder: tuple[float, ...]  # seconds, as the services have it
+    passwords: Mapping[str, str]  # of the services' users; empty where all have one user
 
     @property
     def virtual_host(self) -> str:
@@ -45,7 +49,8 @@ class Broker:
 def find_broker(options: Options) -> Broker:
     """The broker of BROKER_URL, else that of the fleet in STATE_DIR. Raises LocalServerError with what to do.
 
-    Its management API is at BROKER_MANAGEMENT_URL, else at the usual port of the same host with the same credentials.
+    Its management API is at BROKER_MANAGEMENT_URL, else at the usual port of the same host with the same credentials. The
+    passwords of services are in <USER>_BROKER_PASSWORD, all of them or none.
     """
     try:
         ladder = BusSettings().retry_ladder
@@ -56,7 +61,8 @@ def find_broker(options: Options) -> Broker:
         if URL(url).scheme not in MANAGEMENT_PORTS:
             raise LocalServerError("BROKER_URL must begin with amqp:// or amqps://")
         given = options.broker_management_url
-        return Broker(url, given.get_secret_value() if given else _usual_management(URL(url)), ladder)
+        management = given.get_secret_value() if given else _usual_management(URL(url))
+        return Broker(url, management, ladder, _given_passwords(os.environ))
     node = PrivateRabbitMQ(options.state_dir / "rabbitmq")
     if not node.find():
         raise LocalServerError(
@@ -64,7 +70,7 @@ def find_broker(options: Options) -> Broker:
             "`yousync up` has its queues and dead letters in its own memory and shows them only in its log; to work on them, "
             "run it with BROKER_URL=, or as a fleet (`yousync fleet up`)."
         )
-    return Broker(node.amqp_url, node.management_url, ladder)
+    return Broker(node.amqp_url, node.management_url, ladder, node.passwords(USERS))
 
 
 def on_broker(work: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
@@ -82,6 +88,16 @@ def on_broker(work: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         problem = f"{address}: {error.detail} ({error.__cause__ or 'it said no more'})"
     typer.secho(problem, fg=typer.colors.RED, err=True)
     raise typer.Exit(1)
+
+
+def _given_passwords(environment: Mapping[str, str]) -> dict[str, str]:
+    given = {user: environment.get(password_variable(user), "") for user in USERS}
+    missing = [password_variable(user) for user, password in given.items() if not password]
+    if not any(given.values()):
+        return {}
+    if missing:
+        raise LocalServerError(f"some services would have no user: {', '.join(missing)} are not set")
+    return given
 
 
 def _usual_management(url: URL) -> str:

@@ -24,6 +24,7 @@ class Backing:
     database_urls: Mapping[str, str]  # by service, under the role that it runs as
     storage_url: str
     storage_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    broker_urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # by user; without, all have the one
     owner_urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # as `database_urls`, for migrations
 
 
@@ -62,7 +63,10 @@ def service_environment(service: str, options: Options, backing: Backing, addres
         "STORAGE_SIGNING_KEY": kept_secret(secrets / "storage-signing-key"),
     }
     if backing.broker_url is not None:
-        environment["BROKER_URL"] = backing.broker_url
+        environment["BROKER_URL"] = backing.broker_urls.get(service, backing.broker_url)
+        environment["BROKER_TOPOLOGY"] = "applied" if backing.broker_urls else "declare"
+        if service == "analysis" and backing.broker_urls:
+            environment["PREPROCESSOR_BROKER_URL"] = backing.broker_urls["preprocessor"]
     elif service == "audio":
         # In one process the analysis server dies with everybody else: what it worked on may be taken up sooner again.
         environment["AUDIO_LEASE_SECONDS"] = "6"

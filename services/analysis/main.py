@@ -29,7 +29,7 @@ def build(settings: AnalysisSettings, bus: Bus | None = None) -> FastAPI:
     owns_bus = bus is None
     bus = bus or open_bus(settings, name=SERVICE)
     film_bus = bus
-    if owns_bus and settings.preprocessor_broker_url is not None:
+    if owns_bus and settings.preprocessor_http_url is not None and settings.preprocessor_broker_url is not None:
         film_bus = open_bus(settings.model_copy(update={"broker_url": settings.preprocessor_broker_url}), name="preprocessor")
     buses = dict.fromkeys((bus, film_bus) if owns_bus else ())
     analyst = _analyst(settings)

@@ -121,7 +121,7 @@ class Fleet:
 
     async def start(self) -> None:
         """Start everything and wait until it is ready."""
-        self.backing = await start_fleet_backing(self.options)
+        self.backing = await start_fleet_backing(self.options, self.load.retry_ladder)
         await self.broker.start()  # it runs: this adopts it
         services = [name for name in SERVICES if name != "analysis"]
         ports = kept_ports(self.run / "ports.json", [name for name in SERVICES if name != "gateway"], in_use=False)
@@ -190,10 +190,11 @@ class Fleet:
                 os.kill(process, signal.SIGCONT)
 
     async def _join(self, name: str, command: list[str], addresses: dict[str, Address], own: Address | None = None) -> None:
-        proxy = self.proxies[name] = Proxy(self.backing.broker_url or "")
-        await proxy.start()
-        backing = replace(self.backing, broker_url=f"{proxy.url}?heartbeat={HEARTBEAT}")
         role = name if own is not None else "analysis"
+        proxy = self.proxies[name] = Proxy(self.backing.broker_urls[role])
+        await proxy.start()
+        own_urls = {**self.backing.broker_urls, role: f"{proxy.url}?heartbeat={HEARTBEAT}"}
+        backing = replace(self.backing, broker_urls=own_urls)
         environment = service_environment(role, self.options, backing, addresses)
         kept = {each: os.environ[each] for each in ("PATH", "HOME", "LANG", "TMPDIR") if each in os.environ}
         environment = {**kept, **environment, **self.load.environment}

@@ -23,6 +23,8 @@ from tests.deploy.compose import (
     read_yaml,
 )
 from yousync.doctor.deployment import VARIABLE, interpolated
+from yousync.topology.rights import USERS
+from yousync.topology.users import OPERATOR, password_variable
 
 EXAMPLE = env_file(ROOT / ".env.example")
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY")
@@ -94,6 +96,26 @@ def test_a_service_with_a_database_starts_after_its_migrations(service: str) -> 
     assert (owner.host, owner.database) == (runs.host, runs.database)
     assert owner.password != runs.password
     assert migrations["depends_on"] == {"databases": {"condition": "service_completed_successfully"}}
+
+
+@every_service
+def test_a_service_has_a_user_of_its_own_at_the_broker_and_starts_when_there_is_one(service: str) -> None:
+    container = CONTAINERS[service]
+    assert container["environment"]["BROKER_TOPOLOGY"] == "applied"
+    url = make_url(container["environment"]["BROKER_URL"])
+    assert (url.username, url.password) == (service, f"${{{password_variable(service)}:?run deploy/make-env.sh}}")
+    assert container["depends_on"]["broker"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_job_that_makes_users_knows_the_password_of_each_and_nobody_else_the_operators() -> None:
+    given = {name for name in CONTAINERS["broker"]["environment"] if name.endswith("_PASSWORD")}
+    assert given == {password_variable(user) for user in (OPERATOR, *USERS)}
+    knowing = {
+        name
+        for name, container in CONTAINERS.items()
+        if "RABBITMQ_PASSWORD" in {match["name"] for match in _variables_of(container)}
+    }
+    assert knowing == {"broker", "rabbitmq"}
 
 
 @every_container
@@ -177,7 +199,7 @@ def test_analysis_servers_see_the_broker_and_the_object_store_and_no_credentials
     assert analysis["networks"] == ["work"]
     neighbours = {name for name, container in CONTAINERS.items() if "work" in container.get("networks", [])}
     assert neighbours == {"analysis", "rabbitmq", "storage", "prometheus"}
-    assert {match["name"] for match in _variables_of(analysis) if SECRET.search(match["name"])} == {"RABBITMQ_PASSWORD"}
+    assert {match["name"] for match in _variables_of(analysis) if SECRET.search(match["name"])} == {"ANALYSIS_BROKER_PASSWORD"}
 
 
 @every_service

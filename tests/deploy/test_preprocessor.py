@@ -11,6 +11,7 @@ OVERRIDE = read_yaml("deploy/preprocessor.yml")
 GIVEN = {
     "AUDIO_WEBHOOK_BASE_URL": "https://yousync.example",
     "YOUTUBE_PREPROCESSOR_HTTP_URL": "http://10.0.0.7/preprocess",
+    "PREPROCESSOR_BROKER_PASSWORD": "secret",
 }
 
 
@@ -28,6 +29,13 @@ def test_films_are_taken_and_posted_to_the_preprocessor(monkeypatch: pytest.Monk
     assert (audio.preprocessing, audio.webhook_base_url) == (True, "https://yousync.example")
     assert (str(analysis.preprocessor_http_url), analysis.preprocessor_concurrency) == ("http://10.0.0.7/preprocess", 2)
     assert analysis.mode == "reference"
+
+
+def test_films_come_by_a_user_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle("analysis", monkeypatch)
+    given = AnalysisSettings().preprocessor_broker_url
+    assert given is not None
+    assert given.get_secret_value() == "amqp://preprocessor:secret@rabbitmq:5672/"
 
 
 def test_an_address_that_is_missing_is_asked_for() -> None:

@@ -10,6 +10,7 @@ from yousync.contracts.asyncapi import as_yaml, document
 from yousync.contracts.compatibility import Break, breaks
 from yousync.contracts.published import FOLDER, published
 from yousync.contracts.schemas import Schema, schemas
+from yousync.topology import definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = "docs/asyncapi.yaml"
@@ -22,6 +23,7 @@ def files(current: dict[str, Schema]) -> dict[str, str]:
     return {
         DOCUMENT: as_yaml(document()),
         rights.DOCUMENT: rights.document(),
+        **definitions.files(),
         **{path: f"{text}\n" for path, text in of_schemas.items()},
     }
 

@@ -6,14 +6,17 @@ from typing import Any
 import yaml
 
 from libs.common.bus.base import PARTITIONS
-from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, QUEUES, WORK, Queue
+from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, LEASES_EXCHANGE, QUEUES, WORK, Queue
 from libs.common.contracts.base import Event
-from yousync.contracts.schemas import FRAMES, Schema, events, queues_of, routing_keys, senders
+from yousync.contracts.schemas import FRAMES, LEASES, Schema, events, listeners_of, queues_of, routing_keys, senders
 
 BINDING = {"bindingVersion": "0.3.0"}
+# The channels of frames, and what comes behind the partition's number.
+LEASES_FROM = {"frames": "", "leases": f" + {PARTITIONS}"}
 DESCRIPTION = f"""\
 Facts and requests go to the topic exchange `{EVENTS_EXCHANGE}` with their name as routing key; each service has one durable
-queue for what it wants to hear, and analysis servers share three work queues. Bodies are JSON; fields may be added at any
+queue for what it wants to hear, and analysis servers share three work queues. What every process of a service must
+know (`session.revoked`) each hears by an exclusive queue of its own, at most once. Bodies are JSON; fields may be added at any
 time, and readers ignore those they do not know. A field never changes or goes: that is a new event.
 
 Delivery is at least once. Messages of one `ce-subject` keep their order. What a service cannot handle it tries again
@@ -73,7 +76,10 @@ def document() -> Schema:
             **{name: _event_channel(event) for name, event in declared.items()},
             **{queue.name: _queue_channel(queue, declared) for queue in QUEUES},
             **{queue.dead_letter_queue: _dead_letter_channel(queue) for queue in QUEUES},
-            "frames": _frames_channel(),
+            "frames": _frames_channel("What clients are shown, by partition of the channel; may be lost.", "frames"),
+            "leases": _frames_channel(
+                "What whoever holds a lease is told, by partition of its channel; may be lost.", "leases"
+            ),
         },
         "operations": dict(sorted(_operations(declared).items())),
         "components": {
@@ -86,6 +92,7 @@ def document() -> Schema:
             "channelBindings": {
                 "events": _exchange(EVENTS_EXCHANGE, "topic"),
                 "frames": _exchange(FRAMES_EXCHANGE, "direct"),
+                "leases": _exchange(LEASES_EXCHANGE, "direct"),
             },
         },
     }
@@ -138,15 +145,19 @@ def _dead_letter_channel(queue: Queue) -> Schema:
     }
 
 
-def _frames_channel() -> Schema:
+def _frames_channel(summary: str, channel: str) -> Schema:
     return {
         "address": "{partition}",
-        "summary": "What clients are shown, by partition of the channel; may be lost.",
+        "summary": summary,
         "description": "Each listener has an exclusive queue of its own, bound to the partitions that it wants to hear.",
-        "parameters": {"partition": {"description": f"crc32(channel) % {PARTITIONS}"}},
-        "messages": _messages(tuple(FRAMES)),
-        "bindings": _ref("components/channelBindings/frames"),
+        "parameters": {"partition": {"description": f"crc32(channel) % {PARTITIONS}{LEASES_FROM[channel]}"}},
+        "messages": _messages(_frames_of(channel)),
+        "bindings": _ref(f"components/channelBindings/{channel}"),
     }
+
+
+def _frames_of(channel: str) -> tuple[str, ...]:
+    return tuple(name for name in FRAMES if (name in LEASES) == (channel == "leases"))
 
 
 def _operations(declared: dict[str, type[Event]]) -> Schema:
@@ -161,16 +172,21 @@ def _operations(declared: dict[str, type[Event]]) -> Schema:
         )
         for queue in QUEUES
     }
-    tellers = {who for _, tellers, _ in FRAMES.values() for who in tellers}
-    readers = {who for _, _, readers in FRAMES.values() for who in readers}
-    frames = {
-        f"{who}.sends.frames": _operation("send", "frames", tuple(name for name in FRAMES if who in FRAMES[name][1]))
-        for who in tellers
-    } | {
-        f"{who}.receives.frames": _operation("receive", "frames", tuple(name for name in FRAMES if who in FRAMES[name][2]))
-        for who in readers
+    listens = {
+        f"{who}.receives.{name}": _operation("receive", name, (name,))
+        for name, event in declared.items()
+        for who in listeners_of(event)
     }
-    return sends | receives | frames
+    frames: Schema = {}
+    for channel in LEASES_FROM:
+        of_channel = _frames_of(channel)
+        tellers = {name: FRAMES[name][1] for name in of_channel}
+        readers = {name: FRAMES[name][2] for name in of_channel}
+        for action, verb, people in (("send", "sends", tellers), ("receive", "receives", readers)):
+            for who in sorted({who for each in people.values() for who in each}):
+                names = tuple(name for name, each in people.items() if who in each)
+                frames[f"{who}.{verb}.{channel}"] = _operation(action, channel, names)
+    return sends | receives | listens | frames
 
 
 def _operation(action: str, channel: str, messages: tuple[str, ...]) -> Schema:

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import ModelSchema
 
 import libs.common.contracts
-from libs.common.bus.topology import QUEUES, WORK, Queue, matches
+from libs.common.bus.topology import HEARD_BY_ALL, QUEUES, WORK, Queue, matches
 from libs.common.contracts.acts import ActPerformed
 from libs.common.contracts.audio import AnalysisReport, AnalysisRequested
 from libs.common.contracts.base import Event, declared_events
@@ -21,11 +21,14 @@ from libs.common.contracts.notifier import Frame, Stored
 
 # Of the drafts that AsyncAPI 3.0 asks every tool to know, the newest.
 DRAFT = "http://json-schema.org/draft-07/schema#"
-# What travels on the frames exchange has no name on the wire: who sends it and who hears it.
+# What travels on the exchanges of frames has no name on the wire: who sends it and who hears it.
 FRAMES: dict[str, tuple[type[BaseModel], tuple[str, ...], tuple[str, ...]]] = {
-    "frame": (Frame, ("audio",), ("gateway", "analysis")),
+    "frame": (Frame, ("audio",), ("gateway", "audio")),
     "frame.stored": (Stored, ("notifier",), ("gateway",)),
+    "frame.lease": (Frame, ("audio",), ("analysis",)),
 }
+LEASES = ("frame.lease",)
+"""Those of `FRAMES` that go to the exchange of leases."""
 Schema = dict[str, Any]
 
 
@@ -60,10 +63,22 @@ def queues_of(event: type[Event]) -> tuple[Queue, ...]:
     return tuple(queue for queue in QUEUES if any(matches(pattern, key) for pattern in queue.bindings for key in keys))
 
 
+def listeners_of(event: type[Event]) -> tuple[str, ...]:
+    """The services of which every process hears it by an ear of its own."""
+    keys = routing_keys(event)
+    hears = HEARD_BY_ALL.items()
+    return tuple(who for who, patterns in hears if any(matches(pattern, key) for pattern in patterns for key in keys))
+
+
 def schemas() -> dict[str, Schema]:
     """The schema of every message, by name."""
     of_events = {
-        name: schema_of(name, event, senders(event), tuple(sorted({queue.service for queue in queues_of(event)})))
+        name: schema_of(
+            name,
+            event,
+            senders(event),
+            tuple(sorted({*(queue.service for queue in queues_of(event)), *listeners_of(event)})),
+        )
         for name, event in events().items()
     }
     return of_events | {name: schema_of(name, *of_frame) for name, of_frame in FRAMES.items()}

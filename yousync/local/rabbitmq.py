@@ -4,11 +4,13 @@ The node has its own ports, name server (epmd), cookie, home and folders, and a 
 `/etc/rabbitmq`. The package's wrapper in `/usr/sbin` is not used: it switches to the service's user.
 """
 
+import hashlib
+import hmac
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +53,15 @@ class PrivateRabbitMQ:
     def amqp_url(self) -> str:
         """The BROKER_URL of the default virtual host, with the generated password."""
         return f"amqp://yousync:{kept_secret(self.state_dir / 'secret')}@127.0.0.1:{self._ports['amqp']}/"
+
+    def user_url(self, user: str) -> str:
+        """The BROKER_URL of the same for one of the users that `passwords` are for."""
+        return f"amqp://{user}:{self.passwords((user,))[user]}@127.0.0.1:{self._ports['amqp']}/"
+
+    def passwords(self, users: Iterable[str]) -> dict[str, str]:
+        """A password for each, the same every time. Whether there are such users is another matter."""
+        secret = kept_secret(self.state_dir / "secret")
+        return {user: hmac.new(secret.encode(), user.encode(), hashlib.sha256).hexdigest() for user in users}
 
     @property
     def metrics_url(self) -> str:
@@ -103,6 +114,12 @@ class PrivateRabbitMQ:
         if done.returncode != 0:
             raise LocalServerError(f"`{' '.join(command)}` failed\n{(done.stderr or done.stdout).strip()[-1000:]}")
         return done.stdout
+
+    @property
+    def control_environment(self) -> dict[str, str]:
+        """The variables with which `rabbitmqctl` is found, and finds this node."""
+        environment = self._environment()
+        return {**environment, "PATH": os.pathsep.join([str(_CONTROL.parent), environment["PATH"]])}
 
     def stop(self) -> None:
         """End it in order; durable queues and their messages stay for the next start."""

@@ -4,14 +4,38 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from yarl import URL
 
 from libs.common.bus.base import BusUnavailable
-from libs.common.bus.rabbit.declare import declare
+from libs.common.bus.rabbit.declare import declare, declare_topology
 from libs.common.bus.rabbit.layout import Layout
-from libs.common.bus.rabbit.link import broker_errors, close_channel
+from libs.common.bus.rabbit.link import broker_errors, close_channel, connect, say_goodbye
+from yousync.broker import Broker
+from yousync.local.process import LocalServerError
 from yousync.topology.compare import Difference, Kind, is_ours
+from yousync.topology.management import open_management
+from yousync.topology.users import compare_users, make_users
 
 Tell = Callable[[str], None]
+
+
+async def make_broker(broker: Broker) -> None:
+    """Make a broker of ours all that the code declares, users too; again, it changes nothing.
+
+    Raises LocalServerError where something is declared otherwise than it was.
+    """
+    try:
+        connection = await connect(URL(broker.amqp_url), "yousync")
+        try:
+            async with _channel(connection, "declaring the topology") as channel:
+                await declare_topology(channel, broker.retry_ladder)
+        finally:
+            await say_goodbye(connection)
+    except BusUnavailable as error:
+        raise LocalServerError(f"{error.detail} ({error.__cause__}): `yousync topology drift` tells more") from error
+    of_users = (broker.passwords, broker.retry_ladder, broker.virtual_host)
+    async with open_management(broker.management_url) as management:
+        await make_users(management, await compare_users(management, *of_users), *of_users)
 
 
 async def create(connection: AbstractConnection, missing: Iterable[Difference], wanted: Layout, tell: Tell) -> None:

@@ -53,19 +53,22 @@ class Kind(StrEnum):
 
     MISSING = "missing"  # declared, and not there: `apply` makes it
     DIFFERS = "differs"  # there, and otherwise than declared
+    STALE = "stale"  # a user that is otherwise than declared: `apply` mends it, too
     RULED = "ruled"  # there, and a policy of the broker says more about it than we declare
     UNKNOWN = "unknown"  # there, by a name or at a place that is ours, and not declared
 
 
-SIGNS = {Kind.MISSING: "+", Kind.DIFFERS: "~", Kind.RULED: "!", Kind.UNKNOWN: "-"}
+MENDED = (Kind.MISSING, Kind.STALE)
+"""What `apply` does something about."""
+SIGNS = {Kind.MISSING: "+", Kind.DIFFERS: "~", Kind.STALE: "*", Kind.RULED: "!", Kind.UNKNOWN: "-"}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference; `name` is the queue's or the exchange's."""
+    """One difference; `name` is the queue's, the exchange's or the user's."""
 
     kind: Kind
-    thing: str  # exchange | queue | binding
+    thing: str  # exchange | queue | binding | user
     name: str
     detail: str = ""
     binding: Binding | None = None

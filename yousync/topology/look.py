@@ -3,46 +3,21 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
-import httpx
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
-from yarl import URL
 
 from libs.common.bus.rabbit.layout import Binding, Layout
 from libs.common.bus.rabbit.link import broker_errors, close_channel
 from yousync.topology.compare import Difference, Found, FoundExchange, FoundQueue, Kind
-
-ANSWER_SECONDS = 10.0
-
-
-class NoManagement(Exception):
-    """The management API cannot be asked; the text says why and leaks no password."""
+from yousync.topology.management import Management
 
 
-async def by_management(url: str, virtual_host: str, wanted: Layout) -> Found:
+async def by_management(management: Management, virtual_host: str, wanted: Layout) -> Found:
     """What the virtual host has. Raises `NoManagement`."""
-    address = URL(url)
-    auth = httpx.BasicAuth(address.user or "guest", address.password or "guest")
-    base = str(address.with_user(None))
-    host = quote(virtual_host, safe="")
-    async with httpx.AsyncClient(base_url=base, auth=auth, timeout=ANSWER_SECONDS, trust_env=False) as client:
-
-        async def read(what: str) -> list[dict[str, Any]]:
-            try:
-                answer = await client.get(f"/api/{what}/{host}")
-                answer.raise_for_status()
-                rows: list[dict[str, Any]] = answer.json()
-            except httpx.HTTPStatusError as error:
-                raise NoManagement(_why(error.response.status_code, base, virtual_host)) from error
-            except (httpx.HTTPError, ValueError) as error:
-                raise NoManagement(f"{base} does not answer as a management API ({error!r})") from error
-            return rows
-
-        exchanges = {each["name"]: _exchange(each) for each in await read("exchanges")}
-        queues = {each["name"]: _queue(each) for each in await read("queues")}
-        bindings = await read("bindings")
+    exchanges = {each["name"]: _exchange(each) for each in await management.read("exchanges", virtual_host)}
+    queues = {each["name"]: _queue(each) for each in await management.read("queues", virtual_host)}
+    bindings = await management.read("bindings", virtual_host)
     ours = [each for each in bindings if each["source"]]  # without those of the default exchange, which every queue has
     return Found(
         exchanges,
@@ -58,14 +33,6 @@ async def by_management(url: str, virtual_host: str, wanted: Layout) -> Found:
             if each["destination_type"] == "exchange" and {each["source"], each["destination"]} & wanted.exchanges.keys()
         ),
     )
-
-
-def _why(status: int, base: str, virtual_host: str) -> str:
-    if status in (401, 403):
-        return f"{base} does not let this user in: it needs the tag `monitoring` or `management`"
-    if status == 404:
-        return f"{base} knows no virtual host {virtual_host!r}"
-    return f"{base} answered {status}"
 
 
 def _exchange(row: dict[str, Any]) -> FoundExchange:

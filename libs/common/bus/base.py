@@ -28,7 +28,9 @@ from libs.common.contracts.base import Event
 from libs.common.errors import Kind, YouSyncError
 from libs.common.ids import new_id
 
-PARTITIONS = 256  # of the frames exchange: enough to spread channels, few enough for a gateway to bind them all
+# Of what people are told: enough to spread channels, few enough for a gateway to bind them all. As many again, from here on,
+# are of what the holders of leases are told: whoever works hears nothing of what people see.
+PARTITIONS = 256
 
 
 class BusUnavailable(YouSyncError):
@@ -158,7 +160,7 @@ class FrameListener(Listener, Protocol):
     """A gateway's ear on the frames of some partitions."""
 
     async def bind(self, partition: int) -> None:
-        """From now on also hear `partition` (0..PARTITIONS-1), including every frame published after this returns.
+        """From now on also hear `partition` (0..2*PARTITIONS-1), including every frame published after this returns.
 
         While disconnected it returns at once, and `on_reconnect` tells when the binding is there.
         """

@@ -19,8 +19,8 @@ Heard = TypeVarTuple("Heard")
 
 def check_partition(partition: int) -> None:
     """Raise `ValueError` unless `partition` exists."""
-    if not 0 <= partition < PARTITIONS:
-        raise ValueError(f"partition must be in 0..{PARTITIONS - 1}, not {partition}")
+    if not 0 <= partition < 2 * PARTITIONS:
+        raise ValueError(f"partition must be in 0..{2 * PARTITIONS - 1}, not {partition}")
 
 
 class Inbox(Generic[*Heard]):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 EVENTS_EXCHANGE = "yousync.events"  # topic, durable
 FRAMES_EXCHANGE = "yousync.frames"  # direct, durable; one exclusive queue per gateway replica
+LEASES_EXCHANGE = "yousync.leases"  # the same for those that work under a lease
 RETRY_EXCHANGE_PREFIX = "yousync.retry"  # one topic exchange + queue per rung
 # topic, durable; by the name of the queue. The default exchange would do, but whoever may publish there may fill any queue.
 DEAD_EXCHANGE = "yousync.dead"
@@ -104,6 +105,8 @@ PREPROCESS = Queue("preprocess.work", "analysis", ("preprocess.requested",), rea
 
 QUEUES: tuple[Queue, ...] = (AUDIO, AUDIO_REPORTS, AUDIO_MIXING, AUTH, CATALOG, NOTIFIER, *WORK.values(), PREPROCESS)
 
+# What every process of a service hears by an ear of its own, where a queue would tell one of them.
+HEARD_BY_ALL: dict[str, tuple[str, ...]] = {"gateway": ("session.revoked",)}
 # Users of the broker behind which may be anybody's program: they see work, and not even what became of it.
 STRANGERS = frozenset({"analysis", "preprocessor"})
 

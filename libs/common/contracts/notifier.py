@@ -71,6 +71,9 @@ class ChannelHistory(BaseModel):
     frames: tuple[Frame, ...]
 
 
+_LEASE = "lease:"
+
+
 def job_channel(job_id: str) -> str:
     """The channel on which everything about one job is told."""
     return f"job:{job_id}"
@@ -78,7 +81,7 @@ def job_channel(job_id: str) -> str:
 
 def lease_channel(lease: str) -> str:
     """The channel on which the analysis server that holds a lease hears that it may stop."""
-    return f"lease:{lease}"
+    return f"{_LEASE}{lease}"
 
 
 def stop_frame(lease: str) -> Frame:
@@ -159,5 +162,8 @@ def erased_frame(fact: AnalysisErased) -> Frame:
 
 
 def partition_of(channel: str, partitions: int) -> int:
-    """The partition, 0..`partitions`-1, on which the frames of `channel` travel: the same in every process."""
-    return crc32(channel.encode()) % partitions
+    """The partition on which the frames of `channel` travel: the same in every process.
+
+    0..`partitions`-1; from `partitions` on, as many again, for the channels of leases.
+    """
+    return crc32(channel.encode()) % partitions + (partitions if channel.startswith(_LEASE) else 0)

@@ -173,7 +173,7 @@ async def test_without_the_management_api_it_compares_what_it_can_and_says_what_
     drift = await without_management("drift")
     assert drift.exit_code == 1
     assert "http://127.0.0.1:9 does not answer as a management API" in drift.stderr
-    assert "bindings, policies and what nobody declared were not looked at" in drift.stderr
+    assert "bindings, policies, users and what nobody declared were not looked at" in drift.stderr
     assert "secret" not in drift.stderr
     lines = drift.stdout.splitlines()
     assert "+ queue audio.events: quorum" in lines

@@ -24,7 +24,7 @@ from libs.common.bus.base import (
 )
 from libs.common.bus.frames import check_partition
 from libs.common.bus.metrics import CONNECTED, PUBLISHED
-from libs.common.bus.rabbit import codec, graveyard
+from libs.common.bus.rabbit import codec, graveyard, layout
 from libs.common.bus.rabbit.consumer import Consumer
 from libs.common.bus.rabbit.declare import declare_topology
 from libs.common.bus.rabbit.ear import Ear, FrameEar, MessageEar
@@ -33,7 +33,6 @@ from libs.common.bus.rabbit.link import SET_UP_TIMEOUT, Link, broker_errors, clo
 from libs.common.bus.topology import (
     DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
-    FRAMES_EXCHANGE,
     QUEUES,
     RETRY_LADDER,
     Queue,
@@ -69,7 +68,7 @@ class RabbitBus:
         self._user = URL(url).user or name
         # Where messages go, by name and with confirms, and where frames go, without. Empty while not connected.
         self._exchanges: dict[str, AbstractExchange] = {}
-        self._frames: AbstractExchange | None = None
+        self._frames: dict[str, AbstractExchange] = {}
         self._looks: AbstractChannel | None = None
         self._attached: list[Consumer | Ear] = []
         self._published = cache(partial(PUBLISHED.labels, name))
@@ -151,7 +150,7 @@ class RabbitBus:
 
     async def publish_frame(self, partition: int, body: bytes) -> None:
         check_partition(partition)
-        exchange = self._frames
+        exchange = self._frames.get(layout.frames_exchange(partition))
         if exchange is None:
             raise BusUnavailable("not connected to RabbitMQ")
         frame = codec.encode_frame(body, current("traceparent"))
@@ -266,12 +265,13 @@ class RabbitBus:
         names = (EVENTS_EXCHANGE, DEAD_EXCHANGE, *(retry_queue(delay) for delay in self.retry_ladder))
         self._exchanges = {name: await confirmed.get_exchange(name, ensure=False) for name in names}
         self._exchanges[""] = confirmed.default_exchange
-        self._frames = await unconfirmed.get_exchange(FRAMES_EXCHANGE, ensure=False)
+        self._frames = {name: await unconfirmed.get_exchange(name, ensure=False) for name in layout.FRAMES.exchanges}
         CONNECTED.labels(self.name).set(self._consuming.up.is_set())
 
     def _tear_down_publishing(self) -> None:
         self._exchanges = {}
-        self._frames = self._looks = None
+        self._frames = {}
+        self._looks = None
         CONNECTED.labels(self.name).set(0)
 
     async def _set_up_consuming(self, connection: AbstractConnection) -> None:

@@ -6,7 +6,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
 from libs.common.bus.rabbit import layout
 from libs.common.bus.rabbit.layout import Layout
-from libs.common.bus.topology import FRAMES_EXCHANGE, Queue
+from libs.common.bus.topology import Queue
 
 
 async def declare_topology(channel: AbstractChannel, ladder: Sequence[float]) -> None:
@@ -17,11 +17,6 @@ async def declare_topology(channel: AbstractChannel, ladder: Sequence[float]) ->
 async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
     """`queue`, its bindings, and the queue of its dead letters."""
     await declare(channel, layout.one_queue(queue))
-
-
-async def declare_frames(channel: AbstractChannel) -> AbstractExchange:
-    """The exchange of the frames; listeners bring their own queues."""
-    return (await declare(channel, layout.FRAMES))[FRAMES_EXCHANGE]
 
 
 async def declare(channel: AbstractChannel, wanted: Layout) -> dict[str, AbstractExchange]:

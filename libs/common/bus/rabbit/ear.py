@@ -15,9 +15,9 @@ from libs.common.bus.base import BusUnavailable, FrameHandler, Handler, Message
 from libs.common.bus.frames import BACKLOG, Inbox, check_partition
 from libs.common.bus.rabbit import codec, layout
 from libs.common.bus.rabbit.declare import declare
-from libs.common.bus.rabbit.layout import Layout
+from libs.common.bus.rabbit.layout import Layout, frames_exchange
 from libs.common.bus.rabbit.link import Link, broker_errors, close_channel
-from libs.common.bus.topology import EVENTS_EXCHANGE, FRAMES_EXCHANGE, ear_prefix
+from libs.common.bus.topology import EVENTS_EXCHANGE, ear_prefix
 from libs.common.telemetry import log_context
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ Told = Callable[[], Awaitable[None]]
 class Ear(ABC):
     """A `Listener` that is attached to each new connection of its link, with the bindings it had."""
 
-    exchange: str
-    layout: Layout  # of the exchange alone
+    layout: Layout  # of the exchanges alone
 
     def __init__(
         self, link: Link, *, user: str, declares: bool, on_reconnect: Told | None, forget: Callable[["Ear"], None]
     ) -> None:
         self._link = link
         self._prefix = ear_prefix(user)
+        self._what = ", ".join(self.layout.exchanges)
         self._declares = declares
         self._on_reconnect = on_reconnect
         self._forget = forget
@@ -49,8 +49,8 @@ class Ear(ABC):
         self._telling: set[asyncio.Task[None]] = set()
 
     @abstractmethod
-    def _keys(self) -> Iterable[str]:
-        """The routing keys, or patterns of them, to be bound."""
+    def _bindings(self) -> Iterable[tuple[str, str]]:
+        """Exchanges, and the routing keys or patterns of them that are to be bound there."""
 
     @abstractmethod
     async def _on_delivery(self, raw: DeliveredMessage) -> None:
@@ -63,7 +63,7 @@ class Ear(ABC):
     async def attach(self, connection: AbstractConnection) -> None:
         """Hear over `connection`."""
         channel = await connection.channel(publisher_confirms=False)
-        self._unwatch = self._link.watch(channel, f"a listener to {self.exchange}")
+        self._unwatch = self._link.watch(channel, f"a listener to {self._what}")
         if self._declares:
             await declare(channel, self.layout)
         # Not the broker's own name: a user with few rights may make queues only of its own names.
@@ -72,10 +72,10 @@ class Ear(ABC):
         # One layer below aio-pika, as in `Consumer`. Besides, a binding need not be waited for there: all of them together
         # cost one round trip instead of one each.
         below = await channel.get_underlay_channel()
-        below.on_consumer_cancel_callbacks.add(lambda _: self._link.drop(f"the broker cancelled a listener to {self.exchange}"))
+        below.on_consumer_cancel_callbacks.add(lambda _: self._link.drop(f"the broker cancelled a listener to {self._what}"))
         self._channel, self._queue = channel, queue  # from here on `bind` binds for itself
-        for key in tuple(self._keys()):
-            await below.queue_bind(queue.name, self.exchange, routing_key=key, nowait=True)
+        for exchange, key in tuple(self._bindings()):
+            await below.queue_bind(queue.name, exchange, routing_key=key, nowait=True)
         await below.basic_consume(queue.name, self._on_delivery, no_ack=True)
         if self._was_attached and self._on_reconnect is not None:
             task = asyncio.create_task(self._tell(self._on_reconnect))
@@ -105,7 +105,7 @@ class Ear(ABC):
 class FrameEar(Ear):
     """A `FrameListener`."""
 
-    exchange, layout = FRAMES_EXCHANGE, layout.FRAMES
+    layout = layout.FRAMES
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class FrameEar(Ear):
         self._inbox = Inbox(handler)
         self._partitions: set[int] = set()
 
-    def _keys(self) -> Iterable[str]:
-        return map(str, self._partitions)
+    def _bindings(self) -> Iterable[tuple[str, str]]:
+        return ((frames_exchange(partition), str(partition)) for partition in self._partitions)
 
     async def bind(self, partition: int) -> None:
         check_partition(partition)
@@ -130,13 +130,13 @@ class FrameEar(Ear):
         if (queue := self._queue) is not None:
             # When it fails the connection is failing too, and its successor will be bound.
             with suppress(BusUnavailable), broker_errors("binding"):
-                await queue.bind(FRAMES_EXCHANGE, str(partition), timeout=BIND_TIMEOUT)
+                await queue.bind(frames_exchange(partition), str(partition), timeout=BIND_TIMEOUT)
 
     async def unbind(self, partition: int) -> None:
         self._partitions.discard(partition)
         if (queue := self._queue) is not None:
             with suppress(BusUnavailable), broker_errors("unbinding"):
-                await queue.unbind(FRAMES_EXCHANGE, str(partition), timeout=BIND_TIMEOUT)
+                await queue.unbind(frames_exchange(partition), str(partition), timeout=BIND_TIMEOUT)
 
     def _stop(self) -> None:
         self._inbox.close()
@@ -150,7 +150,7 @@ class FrameEar(Ear):
 class MessageEar(Ear):
     """A `Listener` to messages whose routing keys match one of `patterns`."""
 
-    exchange, layout = EVENTS_EXCHANGE, layout.EVENTS
+    layout = layout.EVENTS
 
     def __init__(
         self,
@@ -168,8 +168,8 @@ class MessageEar(Ear):
         self._inbox = Inbox(self._handle)
         self._patterns = patterns
 
-    def _keys(self) -> Iterable[str]:
-        return self._patterns
+    def _bindings(self) -> Iterable[tuple[str, str]]:
+        return ((EVENTS_EXCHANGE, pattern) for pattern in self._patterns)
 
     def _stop(self) -> None:
         self._inbox.close()
@@ -178,7 +178,7 @@ class MessageEar(Ear):
         try:
             message = codec.decode(raw)
         except codec.Unreadable as error:
-            log.error("a message heard from %s cannot be read: %s", self.exchange, error)
+            log.error("a message heard from %s cannot be read: %s", EVENTS_EXCHANGE, error)
         else:
             self._inbox.put(message)
 

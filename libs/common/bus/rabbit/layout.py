@@ -6,10 +6,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from libs.common.bus.base import PARTITIONS
 from libs.common.bus.topology import (
     DEAD_EXCHANGE,
     EVENTS_EXCHANGE,
     FRAMES_EXCHANGE,
+    LEASES_EXCHANGE,
     QUEUES,
     Queue,
     dead_letter_queue,
@@ -80,8 +82,13 @@ def rung(delay: float) -> Layout:
 
 
 # The exchanges alone; listeners bring their own queues.
-FRAMES = Layout({FRAMES_EXCHANGE: "direct"}, {}, [])
+FRAMES = Layout({FRAMES_EXCHANGE: "direct", LEASES_EXCHANGE: "direct"}, {}, [])
 EVENTS = Layout({EVENTS_EXCHANGE: "topic"}, {}, [])
+
+
+def frames_exchange(partition: int) -> str:
+    """Where frames of `partition` go; its number is their routing key."""
+    return FRAMES_EXCHANGE if partition < PARTITIONS else LEASES_EXCHANGE
 
 
 def _together(parts: Iterable[Layout]) -> Layout:
