@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.contracts.auth import UserDeleted
 from libs.common.errors import Unauthenticated
+from libs.common.statement import Rows, Statement
 
 LOCK = 0x676F6E65  # "gone"; of two-part advisory locks, any constant that no other user of the database takes
 
@@ -34,14 +35,19 @@ class DeletedUser(Unauthenticated):
         super().__init__("사용자를 찾을 수 없습니다")
 
 
-async def hold(connection: AsyncConnection, user_id: int) -> None:
+_USER = sa.bindparam("user_id", type_=sa.Integer)
+_LOCK_SHARED = Statement(sa.select(sa.func.pg_advisory_xact_lock_shared(sa.literal_column(str(LOCK)), _USER)))
+_FIND = Statement(sa.select(DELETED_USERS.c.user_id).where(DELETED_USERS.c.user_id == _USER))
+
+
+async def hold(tx: Rows, user_id: int) -> None:
     """Have nobody erase this person before the transaction ends; raises `DeletedUser` when it has happened.
 
     Before any row of theirs is locked: who erases them takes this lock first, too.
     """
-    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(LOCK, user_id)))
+    await tx.rows(_LOCK_SHARED, {"user_id": user_id})
     # A statement of its own: it must see what was committed while the first one waited.
-    if (await connection.execute(sa.select(DELETED_USERS).where(DELETED_USERS.c.user_id == user_id))).first() is not None:
+    if await tx.rows(_FIND, {"user_id": user_id}):
         raise DeletedUser
 
 

@@ -125,7 +125,7 @@ class DubbingService:
         in_it = plan.background is not None
         new = Dubbing(new_id, user_id, token_id, plan, key, DubbingState.REQUESTED, in_it, None, None, now)
         async with self._database.transaction() as tx:
-            await deleted_users.hold(tx.connection, user_id)
+            await deleted_users.hold(tx, user_id)
             await dubbing_repository.lock_learner(tx.connection, user_id)
             dubbing = await dubbing_repository.lock_same(tx.connection, user_id, token_id, plan)
             if dubbing is not None and not self._needs_work(dubbing):

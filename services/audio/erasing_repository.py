@@ -9,10 +9,24 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.statement import Rows, Statement
 from services.audio.models import JOB_LOG, JOBS, OBJECTS_TO_ERASE, TAKES, UPLOAD_KEYS
 
 RETRY_SECONDS = 10.0  # after the first failure; twice as long after each further one
 DOUBLINGS = 8  # then it stays: at 43 minutes
+
+# Each upload runs these.
+_NOTE_UPLOAD = Statement(
+    sa.insert(OBJECTS_TO_ERASE).values(object_key=sa.bindparam("object_key"), due_at=sa.bindparam("due_at"), attempts=0)
+)
+_KEEP_OBJECTS = Statement(
+    sa.delete(OBJECTS_TO_ERASE)
+    .where(
+        OBJECTS_TO_ERASE.c.object_key == sa.func.any(sa.bindparam("object_keys", type_=sa.ARRAY(sa.Text))),
+        OBJECTS_TO_ERASE.c.attempts == 0,
+    )
+    .returning(OBJECTS_TO_ERASE.c.object_key)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +112,14 @@ async def note_objects(connection: AsyncConnection, object_keys: Collection[str]
         await connection.execute(insert(OBJECTS_TO_ERASE).on_conflict_do_nothing(), rows)
 
 
-async def note_upload(connection: AsyncConnection, object_key: str, *, until: datetime) -> None:
+async def note_upload(where: Rows, object_key: str, *, until: datetime) -> None:
     """An object that is about to be: unless it is kept before then, it is erased."""
-    await connection.execute(sa.insert(OBJECTS_TO_ERASE).values(object_key=object_key, due_at=until, attempts=0))
+    await where.rows(_NOTE_UPLOAD, {"object_key": object_key, "due_at": until})
 
 
-async def keep_objects(connection: AsyncConnection, object_keys: Collection[str]) -> bool:
+async def keep_objects(tx: Rows, object_keys: Collection[str]) -> bool:
     """They belong to somebody now; False when one of them is erased already, or about to be."""
-    kept = sa.delete(OBJECTS_TO_ERASE).where(OBJECTS_TO_ERASE.c.object_key.in_(object_keys), OBJECTS_TO_ERASE.c.attempts == 0)
-    return (await connection.execute(kept)).rowcount == len(object_keys)
+    return len(await tx.rows(_KEEP_OBJECTS, {"object_keys": list(object_keys)})) == len(object_keys)
 
 
 async def erase_now(connection: AsyncConnection, object_keys: Collection[str], now: datetime) -> None:

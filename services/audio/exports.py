@@ -50,7 +50,7 @@ class ExportService:
         key = f"exports/{user_id}/{new_id}/yousync-{now:%Y%m%d}.zip"
         new = Export(new_id, user_id, key, ExportState.REQUESTED, None, 0, None, now, now, None, None)
         async with self._database.transaction() as tx:
-            await deleted_users.hold(tx.connection, user_id)
+            await deleted_users.hold(tx, user_id)
             export = await export_repository.lock(tx.connection, user_id)
             if over := export is not None and self._is_over(export, now, fresh=fresh):
                 await erasing_repository.note_objects(

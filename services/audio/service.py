@@ -214,7 +214,7 @@ class JobService:
             )
             async with self._database.transaction() as tx:
                 if again.user_id is not None:
-                    await deleted_users.hold(tx.connection, again.user_id)
+                    await deleted_users.hold(tx, again.user_id)
                 if begun := await job_repository.add_retry(tx, again):
                     tx.publish(first_fact(again), subject=job_channel(again.id))
                     if (by := _stranger(viewer, job, place)) is not None:

@@ -151,8 +151,7 @@ class UploadService:
 
         recording_id = uuid4()
         object_key = f"{folder}/{recording_id}.{audio_type.extension}"
-        async with self._database.autocommit() as connection:
-            await erasing_repository.note_upload(connection, object_key, until=self._clock() + UPLOAD_LASTS)
+        await erasing_repository.note_upload(self._database, object_key, until=self._clock() + UPLOAD_LASTS)
         try:
             stored = await self._storage.put(object_key, hashed(), media_type=audio_type.media_type)
         except BaseException:
@@ -173,10 +172,10 @@ class UploadService:
         try:
             async with self._database.transaction() as tx:
                 if uploader.user_id is not None:
-                    await deleted_users.hold(tx.connection, uploader.user_id)
+                    await deleted_users.hold(tx, uploader.user_id)
                 earlier = None if key is None else await self._earlier(tx, takes[0], jobs[0], key)
                 if earlier is None:
-                    if not await erasing_repository.keep_objects(tx.connection, [take.object_key for take in takes]):
+                    if not await erasing_repository.keep_objects(tx, [take.object_key for take in takes]):
                         raise StorageUnavailable("the upload took so long that it was given up")
                     for take, job in zip(takes, jobs, strict=True):
                         await repository.add(tx, take, job)

@@ -33,7 +33,7 @@ class Bookmarks:
     async def add(self, user_id: int, token_id: int) -> None:
         """Mark a scene. Raises `TokenNotFound`, `AlreadyBookmarked`, `DeletedUser`."""
         async with self._database.transaction() as tx:
-            await deleted_users.hold(tx.connection, user_id)
+            await deleted_users.hold(tx, user_id)
             if not await edit_repository.hold_token(tx.connection, token_id):
                 raise TokenNotFound
             if not await sql.add(tx.connection, user_id, token_id):

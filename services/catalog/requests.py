@@ -36,7 +36,7 @@ class VideoRequests:
     async def submit(self, caller: Principal, *, actor: str, content: str, url: str) -> Shown:
         """A new request, to be reviewed. Raises `AlreadyUnderReview`, `DeletedUser`."""
         async with self._database.transaction() as tx:
-            await deleted_users.hold(tx.connection, caller.user_id)
+            await deleted_users.hold(tx, caller.user_id)
             request = await sql.add(tx.connection, caller.user_id, actor=actor, content=content, url=url)
             if request is None:
                 raise AlreadyUnderReview

@@ -23,7 +23,7 @@ async def tables(database: Database) -> None:
 
 async def write(database: Database, user_id: int = USER) -> None:
     async with database.transaction() as tx:
-        await hold(tx.connection, user_id)
+        await hold(tx, user_id)
         await tx.connection.execute(sa.text("INSERT INTO numbers VALUES (:value)"), {"value": user_id})
 
 
@@ -59,7 +59,7 @@ async def test_who_is_deleted_writes_nothing_and_others_go_on(database: Database
 async def test_a_write_under_way_is_waited_for_and_erased(database: Database) -> None:
     async with asyncio.TaskGroup() as group:
         async with database.transaction() as tx:
-            await hold(tx.connection, USER)
+            await hold(tx, USER)
             erasing = group.create_task(erase(database))
             await waits(database)
             await tx.connection.execute(sa.text("INSERT INTO numbers VALUES (7)"))
