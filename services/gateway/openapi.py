@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from libs.common.web import openapi
+from libs.common.web.auth import SessionEnded
 from libs.common.web.language import Language
 from services.gateway import korean, published
 from services.gateway.errors import TooManyOwnStreams, TooManyRequests, TooManyStreams
@@ -29,7 +30,7 @@ STREAMS = {
     "/api/tokens/analysis-progress/{job_id}": ("Follow the analysis of a take", "follow_tokens_analysis"),
     "/api/youtube/process-progress/{job_id}": ("Follow the job of a film", "follow_youtube_process"),
 }
-_REFUSALS = (TooManyStreams(), TooManyOwnStreams(Language.KOREAN), TooManyRequests(15, Language.KOREAN))
+_REFUSALS = (SessionEnded(), TooManyStreams(), TooManyOwnStreams(Language.KOREAN), TooManyRequests(15, Language.KOREAN))
 FRAMES = (
     'id: 3\ndata: {"job_id": "36f6a40f6d8547f7a9463ea6d82e58ce", "status": "processing", "progress": 90, '
     '"message": "분석 중…", "result": null}\n\n'
@@ -42,8 +43,11 @@ def _stream_path(summary: str, operation_id: str) -> dict[str, Any]:
             "tags": ["analysis"],
             "summary": summary,
             "description": "Server-sent events. Each frame is the whole state of the job; the stream ends behind `completed` "
-            "or `failed`. A client that reconnects with `Last-Event-ID` gets what it missed.",
+            "or `failed`. A client that reconnects with `Last-Event-ID` gets what it missed. Whoever shows a sign-in, which a "
+            "browser's `EventSource` cannot, sees streams of their own jobs only; it ends with the token, and behind a frame "
+            "with the status `error` when the session ends.",
             "operationId": operation_id,
+            "security": [{}, {openapi.BEARER: []}],
             "parameters": [
                 {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}},
                 # What is no number is passed over: a browser sends back whatever it was given, and must not be refused.

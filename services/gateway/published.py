@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from libs.common.web import openapi
+from libs.common.web.auth import SessionEnded
 from libs.common.web.language import Language
 from services.gateway.errors import BodyTooLarge, ServiceDown, TooManyRequests
 from services.gateway.examples import NoExample, example_of, word
@@ -20,6 +21,8 @@ def refusals(operation: Mapping[str, Any], limit: int) -> openapi.Responses:
     """What an operation behind the gateway may be answered without its service; a body may have `limit` bytes."""
     refused = openapi.answers(TooManyRequests(15, Language.KOREAN), ServiceDown())
     refused |= openapi.answer(HTTPStatus.GATEWAY_TIMEOUT, "The service did not answer in time", *SERVICE_SILENT)
+    if any(openapi.BEARER in each for each in operation.get("security", ())):
+        refused |= openapi.answers(SessionEnded())
     if "requestBody" in operation:
         refused |= openapi.answers(BodyTooLarge(limit))
         refused |= openapi.answer(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time", SLOW_BODY)

@@ -172,6 +172,11 @@ _NOTIFIER: Final[Rights] = {
     "GET /internal/channels/{channel}/frames": services("gateway"),
 }
 
+_STREAM: Final = Need(
+    Who.PROOF,
+    "the job's id: a browser's EventSource can send no bearer; one that is sent must be of its owner or an administrator",
+)
+
 # Of what the gateway answers itself. What it passes on is for the service behind it to judge.
 _GATEWAY: Final[Rights] = {
     "GET /": PUBLIC,
@@ -179,9 +184,9 @@ _GATEWAY: Final[Rights] = {
     "GET /docs": PUBLIC,
     "GET /docs/assets/{path}": PUBLIC,
     "GET /redoc": PUBLIC,
-    "GET /api/scripts/analysis-progress/{job_id}": Need(Who.PROOF, "the job's id: a browser's EventSource can send no bearer"),
-    "GET /api/tokens/analysis-progress/{job_id}": Need(Who.PROOF, "the job's id, as above"),
-    "GET /api/youtube/process-progress/{job_id}": Need(Who.PROOF, "the job's id, as above"),
+    "GET /api/scripts/analysis-progress/{job_id}": _STREAM,
+    "GET /api/tokens/analysis-progress/{job_id}": _STREAM,
+    "GET /api/youtube/process-progress/{job_id}": _STREAM,
     "GET /api/mypage/overview": OWN,
 }
 
