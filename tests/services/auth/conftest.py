@@ -20,6 +20,15 @@ from tests.services.auth.openid import OpenIdProvider, running
 Serve = Callable[..., Any]
 SignIn = Callable[..., Awaitable[dict[str, str]]]
 
+# The audit log cannot be emptied without a change of its table.
+EMPTY_LOG = """
+DO $$ BEGIN
+    ALTER TABLE acts DISABLE TRIGGER USER;
+    TRUNCATE acts RESTART IDENTITY;
+    ALTER TABLE acts ENABLE ALWAYS TRIGGER acts_row_stays, ENABLE ALWAYS TRIGGER acts_stay;
+END $$
+"""
+
 
 @pytest.fixture(scope="session")
 async def migrated_database(make_database: Callable[[str], str]) -> str:
@@ -36,11 +45,7 @@ async def database_url(migrated_database: str) -> str:
         await connection.execute(
             text("TRUNCATE users, deleted_users, signing_keys, revoked_sessions, outbox, inbox RESTART IDENTITY CASCADE")
         )
-        # The audit log cannot be emptied without a change of its table.
-        await connection.execute(text("ALTER TABLE acts DISABLE TRIGGER USER"))
-        await connection.execute(text("TRUNCATE acts RESTART IDENTITY"))
-        for trigger in ("acts_row_stays", "acts_stay"):
-            await connection.execute(text(f"ALTER TABLE acts ENABLE ALWAYS TRIGGER {trigger}"))
+        await connection.execute(text(EMPTY_LOG))
     await engine.dispose()
     return migrated_database
 
