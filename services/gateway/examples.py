@@ -157,7 +157,6 @@ WORDS: Mapping[str, Any] = MappingProxyType(
         "ExportReady.url": _SIGNED.format("yousync-20261123.zip"),
         "ExportReady.size": 31_457_280,
         "made_at": _TIME,
-        "expires_at": _TIME,
         "background": True,
         "Synthesized.status": "success",
         "Synthesized.message": "합성 및 업로드 완료",
