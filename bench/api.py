@@ -331,7 +331,7 @@ async def main() -> None:
             Site(stack.enter_context(process("catalog", folder / "log", DATABASE_URL=url, **store)), tokens)
             for tokens, url in urls.items()
         ]
-        gateway = process("gateway", folder / "log", CATALOG_URL=sites[1].url)
+        gateway = process("gateway", folder / "log", CATALOG_URL=sites[1].url, GATEWAY_LIMITS_FACTOR="1000")
         sites.append(Site(stack.enter_context(gateway), options.tokens))
         async with aiohttp.ClientSession() as client:
             for site in sites:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -120,8 +121,9 @@ class GatewaySettings(BusSettings, VerifierSettings, CallingSettings):
     @classmethod
     def _counters_that_are_known(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if url != MEMORY and not url.startswith(("redis://", "rediss://")):
-            raise ValueError("must be memory://, redis://.. or rediss://..")
+        store = urlsplit(url)
+        if url != MEMORY and not (store.scheme in ("redis", "rediss") and store.hostname and store.port):
+            raise ValueError("must be memory://, redis://host:port/.. or rediss://host:port/..")
         return value
 
     def times(self, amount: int) -> int:

@@ -284,11 +284,14 @@ def test_a_limit_that_is_none_is_refused_at_start(monkeypatch: pytest.MonkeyPatc
         GatewaySettings()
 
 
-@pytest.mark.parametrize("value", ["redis", "memcached://x", "http://x", ""])
+@pytest.mark.parametrize(
+    "value", ["redis", "memcached://x:1", "http://x:1", "", "redis://:secret@host", "redis://:6379", "redis://host:port"]
+)
 def test_a_store_that_nobody_knows_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GATEWAY_LIMITS_URL", value)
-    with pytest.raises(ValidationError, match="must be memory://, redis://"):
+    with pytest.raises(ValidationError) as refused:
         GatewaySettings()
+    assert "secret" not in str(refused.value)
 
 
 async def test_a_factor_multiplies_all(new_gateway: NewGateway) -> None:
