@@ -50,10 +50,11 @@ async def lock(connection: AsyncConnection, user_id: int) -> Export | None:
     return _one(row)
 
 
-async def add(connection: AsyncConnection, export: Export) -> None:
-    """Insert it, unless the user has one."""
+async def add(connection: AsyncConnection, export: Export) -> bool:
+    """Insert it; False when the user has one, who asked twice at once."""
     values = {name: getattr(export, name) for name in Export.__dataclass_fields__}
-    await connection.execute(insert(EXPORTS).values(values).on_conflict_do_nothing(index_elements=[EXPORTS.c.user_id]))
+    new = insert(EXPORTS).values(values).on_conflict_do_nothing(index_elements=[EXPORTS.c.user_id])
+    return (await connection.execute(new)).rowcount == 1
 
 
 async def claim(connection: AsyncConnection, *, lease: UUID, now: datetime, until: datetime) -> Export | None:

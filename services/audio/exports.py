@@ -57,8 +57,7 @@ class ExportService:
                     tx.connection, [key for key, _ in await export_repository.erase(tx.connection, user_id)], now
                 )
             failed = export is not None and export.state is ExportState.FAILED
-            if (export is None or over) and not failed:
-                await export_repository.add(tx.connection, new)
+            if (export is None or over) and not failed and await export_repository.add(tx.connection, new):
                 by = Origin(place, user_id, caller.session_id)
                 tell(tx, Act.EXPORT_REQUESTED, by, thing=f"export:{new_id}")
         if failed:

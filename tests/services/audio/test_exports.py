@@ -213,6 +213,7 @@ async def test_it_is_made_once_however_often_it_is_asked_for_meanwhile(
     first = await ready(exporter)
     again = await ready(exporter)
     assert (first["made_at"], jam.calls, archives(exporter)) == (again["made_at"], 1, 1)
+    assert len(await exporter.rows("SELECT 1 FROM outbox WHERE type = 'act.performed'")) == 1
 
 
 async def test_who_is_not_signed_in_is_refused_and_english_is_spoken(exporter: House) -> None:
@@ -283,7 +284,7 @@ async def test_who_has_lost_it_stops_and_leaves_it_to_whoever_has_it(
     open_export_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jam = Jam(monkeypatch)
-    async with open_export_house(export_lease_seconds=0.3) as house:
+    async with open_export_house(export_lease_seconds=3) as house:
         await look(house)
         await jam.at_it.wait()
         await house.rows("UPDATE exports SET lease = gen_random_uuid(), due_at = now() + interval '1 second'")
@@ -295,7 +296,7 @@ async def test_who_has_lost_it_stops_and_leaves_it_to_whoever_has_it(
 
 async def test_who_works_keeps_it_for_longer_than_a_lease(open_export_house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     jam = Jam(monkeypatch)
-    async with open_export_house(export_lease_seconds=0.3) as house:
+    async with open_export_house(export_lease_seconds=3) as house:
         await look(house)
         await jam.at_it.wait()
         [begun] = await house.rows("SELECT due_at FROM exports")
@@ -338,7 +339,7 @@ async def test_one_that_is_being_made_is_given_up_with_the_account(
     open_export_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jam = Jam(monkeypatch)
-    async with open_export_house(export_lease_seconds=0.3) as house:
+    async with open_export_house(export_lease_seconds=1) as house:
         await look(house)
         await jam.at_it.wait()
         await house.tell(GONE)
