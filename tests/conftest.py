@@ -75,6 +75,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         platform.start()
         platform.import_samples()
         yield platform
+        # Each service had what it needs: what is refused beyond that is in tests/deploy.
+        assert platform.refusals() == []
     finally:
         platform.stop()
 

@@ -101,6 +101,12 @@ class Fleet(Platform):
         """Stop everything."""
         self.yousync("fleet", "down")
 
+    def refusals(self) -> list[str]:
+        """What the broker and the databases have refused to somebody, from their logs."""
+        logs = (self.state_dir / "rabbitmq" / "rabbitmq.log", self.state_dir / "postgres" / "postgres.log")
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        return [line for line in lines if "refused for user" in line or "permission denied" in line]
+
     def kill(self, service: str) -> None:
         """kill -9 of one service, by its pid file, as an operator would."""
         os.kill(int((self.state_dir / "run" / f"{service}.pid").read_text()), signal.SIGKILL)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 from zxcvbn import zxcvbn
 
-from libs.common.settings import Settings
+from libs.common.settings import BusSettings, Settings
 from libs.common.web.rights import CALLERS
 from libs.common.web.service_tokens import KeyUnusable, public_key
 from yousync.doctor.deployment import Deployment
@@ -121,6 +121,13 @@ def _dangerous(service: str, settings: Settings, environment: Mapping[str, str])
             yield Finding(
                 Severity.WEAK, service, "GATEWAY_CORS_ORIGINS", f"lets a page in that came without TLS: {origin.strip()}"
             )
+    if isinstance(settings, BusSettings) and settings.broker_topology == "declare":
+        yield Finding(
+            Severity.WEAK,
+            service,
+            "BROKER_TOPOLOGY",
+            "is declare: its user may make and delete every queue; `yousync topology apply` makes users with fewer rights",
+        )
     if service == "auth" and not environment.get("AUTH_ADMIN_EMAILS"):
         yield Finding(Severity.NOTE, service, "AUTH_ADMIN_EMAILS", "is empty: only who was granted it is an administrator")
 
@@ -136,10 +143,23 @@ def _between(services: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     for names in holders.values():
         if len(names) > 1:
             yield Finding(Severity.WEAK, "", " and ".join(sorted(names)), "are the same secret: who learns one has the others")
+    yield from _sharing(services)
     for name in ("ENVIRONMENT", "TOKEN_ISSUER"):
         values = {environment.get(name, "") for environment in services.values()}
         if len(values) > 1:
             yield Finding(Severity.WRONG, "", name, f"differs between services: {', '.join(sorted(map(repr, values)))}")
+
+
+def _sharing(services: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    for name in ("BROKER_URL", "DATABASE_URL"):
+        users: dict[str, list[str]] = defaultdict(list)
+        for service, environment in services.items():
+            if user := urlsplit(environment.get(name, "")).username:
+                users[user].append(service)
+        for sharing in users.values():
+            if len(sharing) > 1:
+                what = f"has the same user for {' and '.join(sorted(sharing))}: each may do what the other does"
+                yield Finding(Severity.WEAK, "", name, what)
 
 
 def _strangers(services: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
