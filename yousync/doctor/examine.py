@@ -97,13 +97,6 @@ def _dangerous(service: str, settings: Settings, environment: Mapping[str, str])
         )
     if settings.log_level.upper() == "DEBUG":
         yield Finding(Severity.WEAK, service, "LOG_LEVEL", "DEBUG writes more about people into logs than anybody needs")
-    if "*" in settings.forwarded_allow_ips:
-        yield Finding(
-            Severity.WEAK,
-            service,
-            "FORWARDED_ALLOW_IPS",
-            "believes everybody who says where they come from: limits and logs are worth nothing",
-        )
     public = environment.get("PUBLIC_URL", "")
     if public.startswith("http://") and not _local(public):
         yield Finding(
