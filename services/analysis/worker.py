@@ -167,7 +167,7 @@ class Worker(Generic[AnyOrder]):
         try:
             await asyncio.gather(self._stops.listen(request.lease), reporter.started())
         except BaseException:
-            await self._forget(request.lease)
+            self._forget(request.lease)
             raise
         task = asyncio.create_task(self._work(request, reporter))
         self._tasks.add(task)
@@ -194,7 +194,7 @@ class Worker(Generic[AnyOrder]):
                 raise
             finally:
                 del self._running[request.lease]
-                await self._forget(request.lease)
+                self._forget(request.lease)
 
     async def _ended_early(self, request: AnyOrder, reporter: Reporter) -> None:
         entrusted = self._analyst.entrusted(request)
@@ -228,9 +228,9 @@ class Worker(Generic[AnyOrder]):
         if lease in self._running:
             self._running[lease].cancel()
 
-    async def _forget(self, lease: str) -> None:
+    def _forget(self, lease: str) -> None:
         self._dropped.discard(lease)
-        await self._stops.forget(lease)
+        self._stops.forget(lease)
 
     async def _stop(self) -> None:
         if not self._tasks:

@@ -58,7 +58,7 @@ async def test_nothing_is_heard_of_a_lease_that_was_forgotten_even_when_a_neighb
     async with listening() as house:
         await house.stops.listen(one)
         await house.stops.listen(other)
-        await house.stops.forget(one)
+        house.stops.forget(one)
         await house.say(stop_frame(one))
         await house.say(stop_frame(other))
         assert house.stopped == [other]
@@ -69,17 +69,35 @@ async def test_a_lease_can_be_forgotten_twice() -> None:
     async with listening() as house:
         await house.stops.listen(one)
         await house.stops.listen(other)
-        await house.stops.forget(one)
-        await house.stops.forget(one)
+        house.stops.forget(one)
+        house.stops.forget(one)
         await house.say(stop_frame(other))
         assert house.stopped == [other]
 
 
-async def test_frames_for_learners_in_the_same_partition_are_passed_over() -> None:
+async def test_a_partition_is_bound_once_however_many_leases_come_and_go() -> None:
+    one, other = neighbours()
+    async with listening() as house:
+        assert house.stops._ear is not None
+        bind, bound = house.stops._ear.bind, []
+
+        async def noting(partition: int) -> None:
+            bound.append(partition)
+            await bind(partition)
+
+        house.stops._ear.bind = noting  # type: ignore[method-assign]
+        for lease in (one, other, one):
+            await house.stops.listen(lease)
+            house.stops.forget(lease)
+        assert len(bound) == 1
+        await house.stops.listen(other)
+        await house.say(stop_frame(other))
+        assert house.stopped == [other]
+
+
+async def test_what_cannot_be_read_is_passed_over() -> None:
     async with listening() as house:
         await house.stops.listen("a")
-        partition = partition_of(lease_channel("a"), PARTITIONS)
-        await house.bus.publish_frame(partition, b'{"channel":"job:1","sequence":1,"final":false,"data":{"message":"lease:a"}}')
-        await house.bus.publish_frame(partition, b"\xff")
+        await house.bus.publish_frame(partition_of(lease_channel("a"), PARTITIONS), b"\xff")
         await house.say(stop_frame("a"))
         assert house.stopped == ["a"]
