@@ -139,7 +139,7 @@ def show(name: str, sessions: Sequence[Session], told: dict[str, float]) -> None
                 for each in sessions
                 if getattr(each, what)
             )
-            cuts = statistics.quantiles(lags, n=100)
+            cuts = statistics.quantiles(lags, n=100, method="inclusive")
             start = {"told": "the event", "answered": "the answer"}[since]
             end = {"refused": "the token is refused", "closed": "the stream's last frame"}[what]
             print(f"  from {start} until {end}: {cuts[49]:.1f} / {cuts[98]:.1f} / {lags[-1]:.1f}")
