@@ -17,6 +17,7 @@ from tests.chaos.clients import Manner, Person
 from tests.chaos.faults import FULL, SHORT, Chaos, Pace
 from tests.chaos.fleet import Fleet, Load
 from tests.chaos.verdict import Journal, Verdict, judge_books, judge_person, judge_refusals
+from tests.e2e.platforms import refusals
 from yousync.client import Client
 from yousync.local.process import LocalServerError
 from yousync.samples import TAKES
@@ -134,6 +135,7 @@ class Run:
         await self.fleet.ready()
         for name in self.fleet.deaths:
             verdict.unexplained.append(f"{name} ended by itself")
+        verdict.unexplained += refusals(self.fleet.state_dir)
         journal = Journal(self.fleet.journal.read_text().splitlines())
         for person in self.people:
             state = await person.state(http) if person.job_id is not None else {}

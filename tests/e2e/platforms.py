@@ -24,6 +24,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def refusals(state_dir: Path) -> list[str]:
+    """What a fleet's broker and databases have refused to somebody, from their logs."""
+    logs = (state_dir / "rabbitmq" / "rabbitmq.log", state_dir / "postgres" / "postgres.log")
+    lines = [line for log in logs for line in log.read_text().splitlines()]
+    return [line for line in lines if "refused for user" in line or "permission denied" in line]
+
+
 class Platform:
     """What both kinds have in common: a state folder, a port, the commands of `yousync` against it."""
 
@@ -102,10 +109,8 @@ class Fleet(Platform):
         self.yousync("fleet", "down")
 
     def refusals(self) -> list[str]:
-        """What the broker and the databases have refused to somebody, from their logs."""
-        logs = (self.state_dir / "rabbitmq" / "rabbitmq.log", self.state_dir / "postgres" / "postgres.log")
-        lines = [line for log in logs for line in log.read_text().splitlines()]
-        return [line for line in lines if "refused for user" in line or "permission denied" in line]
+        """What the broker and the databases have refused to somebody."""
+        return refusals(self.state_dir)
 
     def kill(self, service: str) -> None:
         """kill -9 of one service, by its pid file, as an operator would."""

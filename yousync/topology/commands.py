@@ -74,6 +74,9 @@ def apply(
             await create(connection, missing, wanted, typer.echo)
             if not complete:
                 await create(connection, _bindings(wanted), wanted, lambda _: None)  # they may be there; then it is idle
+                if broker.passwords:
+                    typer.echo("Users were not made: that takes the management API.", err=True)
+                    raise typer.Exit(1)
                 return [each for each in differences if each.kind not in MENDED]
             # Who is let in finds all there is to find.
             async with open_management(broker.management_url) as management:

@@ -116,6 +116,16 @@ async def test_a_password_that_was_changed_takes_effect(
     await say_goodbye(await connect(URL(url_of(node, "auth", "changed")), "test"))
 
 
+async def test_without_the_management_api_users_are_not_said_to_be_made(
+    topology: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_MANAGEMENT_URL", "http://me:secret@127.0.0.1:9")
+    applied = await topology("apply")
+    assert applied.exit_code == 1
+    assert "Users were not made: that takes the management API." in applied.stderr
+    assert "As declared." not in applied.stdout
+
+
 async def test_passwords_are_given_for_all_users_or_none(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUDIO_BROKER_PASSWORD")
     refused = await topology("plan")
