@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from yarl import URL
 
 from libs.common.bus.base import BusUnavailable
@@ -27,6 +29,7 @@ from yousync.trace.broker import messages_of
 
 ROUND_SECONDS = 0.5  # between two looks; what has begun to be erased takes seconds
 BATCH = 5_000  # channels that are looked up at a time
+_POSTGRESQL = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 FOLDERS = ("takes", "dubbings", "exports")  # of objects, each with one of every person's in it
 
 _COLUMNS = """
@@ -137,21 +140,19 @@ def named(user_id: int) -> re.Pattern[str]:
 
 
 async def _rows(service: str, database: asyncpg.Connection, user_id: int) -> AsyncIterator[Remnant]:
-    sought = {
-        "user_id": ("= $1::int", user_id),
-        "account_id": ("= $1::int", user_id),
-        "id": ("= $1::int", user_id),
-        "owner_key": ("= $1::text", f"user:{user_id}"),
-        "object_key": ("~ $1::text", f"^({'|'.join(FOLDERS)})/{user_id}/"),
+    folders = f"^({'|'.join(FOLDERS)})/{user_id}/"
+    of_person: dict[str, sa.ColumnElement[bool]] = {
+        **{name: sa.column(name, sa.Integer) == user_id for name in ("user_id", "account_id", "id")},
+        "owner_key": sa.column("owner_key", sa.Text) == f"user:{user_id}",
+        "object_key": sa.column("object_key", sa.Text).regexp_match(folders),
     }
-    tables: dict[str, dict[str, Any]] = {}
-    for row in await database.fetch(_COLUMNS, list(sought.keys() - {"id"})):
-        tables.setdefault(row["table_name"], {})[row["column_name"]] = sought[row["column_name"]]
-    for table, columns in tables.items():
-        conditions = [f'"{name}" {test.replace("$1", f"${n}")}' for n, (name, (test, _)) in enumerate(columns.items(), 1)]
-        # Names are the database's own, values are parameters.
-        query = f'SELECT count(*) FROM "{table}" WHERE {" OR ".join(conditions)}'  # noqa: S608
-        if number := await database.fetchval(query, *(value for _, value in columns.values())):
+    tables: dict[str, list[sa.ColumnElement[bool]]] = {}
+    for row in await database.fetch(_COLUMNS, list(of_person.keys() - {"id"})):
+        tables.setdefault(row["table_name"], []).append(of_person[row["column_name"]])
+    for table, conditions in tables.items():
+        counted = sa.select(sa.func.count()).select_from(sa.table(table)).where(sa.or_(*conditions))
+        query = str(counted.compile(dialect=_POSTGRESQL, compile_kwargs={"literal_binds": True}))
+        if number := await database.fetchval(query):
             yield Remnant(f"{service}.{table}", number, KEPT_TABLES.get(table, ""))
 
 
