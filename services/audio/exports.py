@@ -10,8 +10,9 @@ from libs.common.acts import Act, Origin, Place, tell
 from libs.common.db import Database
 from libs.common.storage.base import Storage
 from libs.common.web.auth import Principal
-from services.audio import erasing_repository, export_repository
+from services.audio import export_repository
 from services.audio.changes import Clock, utc_now
+from services.audio.erasing import erase_export
 from services.audio.export_errors import ExportFailed
 from services.audio.export_repository import Export, ExportState
 
@@ -53,9 +54,7 @@ class ExportService:
             await deleted_users.hold(tx, user_id)
             export = await export_repository.lock(tx.connection, user_id)
             if over := export is not None and self._is_over(export, now, fresh=fresh):
-                await erasing_repository.note_objects(
-                    tx.connection, [key for key, _ in await export_repository.erase(tx.connection, user_id)], now
-                )
+                await erase_export(tx, user_id, now)
             failed = export is not None and export.state is ExportState.FAILED
             if (export is None or over) and not failed and await export_repository.add(tx.connection, new):
                 by = Origin(place, user_id, caller.session_id)
