@@ -1,5 +1,6 @@
 """What must be true of every room. A failure names the room and the place that lacks it."""
 
+import ast
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,24 @@ def test_a_room_has_its_readme_extra_lock_and_tests(room: str) -> None:
     assert room in "".join(extras["local"]), f"the extra local lacks {room}"
     assert (ROOT / "requirements" / f"{room}.txt").exists(), f"make lock does not compile requirements/{room}.txt"
     assert any((ROOT / "tests" / "services" / room).rglob("test_*.py")), f"services/{room} has no tests"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_endpoints_depend_on_is_no_plain_function(room: str) -> None:
+    """The framework calls such a one in a thread and waits for it: that costs more than to look something up."""
+    plain = []
+    for file in [*(ROOT / "services" / room).rglob("*.py"), *(ROOT / "libs" / "common" / "web").rglob("*.py")]:
+        tree = ast.parse(file.read_text())
+        needed = {
+            call.args[0].id
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Depends", "Security") and call.args
+            if isinstance(call.args[0], ast.Name)
+        }
+        plain += [
+            f"{file.name}: {each.name}" for each in tree.body if isinstance(each, ast.FunctionDef) and each.name in needed
+        ]
+    assert plain == []
 
 
 @pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda lock: lock.name)

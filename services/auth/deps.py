@@ -16,32 +16,32 @@ from services.auth.sessions import Sessions
 from services.auth.signing_in import GoogleSignIn
 
 
-def _accounts(request: Request) -> Accounts:
+async def _accounts(request: Request) -> Accounts:
     accounts: Accounts = request.app.state.accounts
     return accounts
 
 
-def _keys(request: Request) -> SigningKeys:
+async def _keys(request: Request) -> SigningKeys:
     keys: SigningKeys = request.app.state.keys
     return keys
 
 
-def _google_sign_in(request: Request) -> GoogleSignIn:
+async def _google_sign_in(request: Request) -> GoogleSignIn:
     sign_in: GoogleSignIn = request.app.state.google_sign_in
     return sign_in
 
 
-def _browser_sign_in(request: Request) -> BrowserSignIn:
+async def _browser_sign_in(request: Request) -> BrowserSignIn:
     sign_in: BrowserSignIn = request.app.state.browser_sign_in
     return sign_in
 
 
-def _sessions(request: Request) -> Sessions:
+async def _sessions(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.sessions
     return sessions
 
 
-def _revoked(request: Request) -> Revoked:
+async def _revoked(request: Request) -> Revoked:
     revoked: Revoked = request.app.state.revoked
     return revoked
 

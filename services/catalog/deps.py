@@ -19,57 +19,57 @@ from services.catalog.service import Catalogue
 from services.catalog.viewing import Views
 
 
-def _catalogue(request: Request) -> Catalogue:
+async def _catalogue(request: Request) -> Catalogue:
     catalogue: Catalogue = request.app.state.catalogue
     return catalogue
 
 
-def _lists(request: Request) -> Lists:
+async def _lists(request: Request) -> Lists:
     lists: Lists = request.app.state.lists
     return lists
 
 
-def _views(request: Request) -> Views:
+async def _views(request: Request) -> Views:
     views: Views = request.app.state.views
     return views
 
 
-def _importer(request: Request) -> Importer:
+async def _importer(request: Request) -> Importer:
     importer: Importer = request.app.state.importer
     return importer
 
 
-def _remover(request: Request) -> Remover:
+async def _remover(request: Request) -> Remover:
     remover: Remover = request.app.state.remover
     return remover
 
 
-def _editor(request: Request) -> Editor:
+async def _editor(request: Request) -> Editor:
     editor: Editor = request.app.state.editor
     return editor
 
 
-def _exporter(request: Request) -> Exporter:
+async def _exporter(request: Request) -> Exporter:
     exporter: Exporter = request.app.state.exporter
     return exporter
 
 
-def _bookmarks(request: Request) -> Bookmarks:
+async def _bookmarks(request: Request) -> Bookmarks:
     bookmarks: Bookmarks = request.app.state.bookmarks
     return bookmarks
 
 
-def _personal_data(request: Request) -> PersonalData:
+async def _personal_data(request: Request) -> PersonalData:
     personal_data: PersonalData = request.app.state.personal_data
     return personal_data
 
 
-def _video_requests(request: Request) -> VideoRequests:
+async def _video_requests(request: Request) -> VideoRequests:
     video_requests: VideoRequests = request.app.state.video_requests
     return video_requests
 
 
-def _if_match(
+async def _if_match(
     request: Request,
     _: Annotated[str | None, Header(alias="If-Match", description="Change it only in a state of this ETag")] = None,
 ) -> IfMatch:

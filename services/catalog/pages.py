@@ -51,11 +51,11 @@ class Paging:
         return listing.items
 
 
-def _paging(request: Request, response: Response, skip: Skip = 0, limit: Limit = 100, after: After = None) -> Paging:
+async def _paging(request: Request, response: Response, skip: Skip = 0, limit: Limit = 100, after: After = None) -> Paging:
     return Paging(request, response, Page(skip, limit, after))
 
 
-def _short_paging(request: Request, response: Response, skip: Skip = 0, limit: Limit = 5, after: After = None) -> Paging:
+async def _short_paging(request: Request, response: Response, skip: Skip = 0, limit: Limit = 5, after: After = None) -> Paging:
     return Paging(request, response, Page(skip, limit, after))
 
 

@@ -9,17 +9,17 @@ from services.gateway.mypage import MyPage
 from services.gateway.openapi import PlatformSchema
 
 
-def _health(request: Request) -> PlatformHealth:
+async def _health(request: Request) -> PlatformHealth:
     health: PlatformHealth = request.app.state.health
     return health
 
 
-def _schema(request: Request) -> PlatformSchema:
+async def _schema(request: Request) -> PlatformSchema:
     schema: PlatformSchema = request.app.state.schema
     return schema
 
 
-def _page(request: Request) -> MyPage:
+async def _page(request: Request) -> MyPage:
     page: MyPage = request.app.state.mypage
     return page
 
