@@ -16,18 +16,23 @@ from yousync.ready import until_ready
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+METRICS = "gateway-metrics"  # the port of the gateway's metrics, which the public one does not show
 
 
 async def start_fleet(options: Options) -> dict[str, Address]:
     """Start what is missing and return where each service listens. Raises `LocalServerError` with what to do."""
     run = run_folder(options)
     backing = await start_fleet_backing(options)
-    addresses = {name: Address.tcp("127.0.0.1", port) for name, port in _ports(run).items()}
+    ports = _ports(run)
+    metrics = ports.pop(METRICS)
+    addresses = {name: Address.tcp("127.0.0.1", port) for name, port in ports.items()}
     addresses["gateway"] = Address.tcp(options.host, options.port)
     starts = []
     for name in SERVICES:
         process = ServerProcess(name, run)
         environment = {**os.environ, **service_environment(name, options, backing, addresses)}
+        if name == "gateway":
+            environment["GATEWAY_METRICS_LISTEN"] = f"127.0.0.1:{metrics}"
         starts.append(asyncio.to_thread(_start, process, environment, int(addresses[name].listen["LISTEN_PORT"])))
     await asyncio.gather(*starts)
     await until_ready(addresses)
@@ -64,6 +69,6 @@ def _start(process: ServerProcess, environment: dict[str, str], port: int) -> No
 
 def _ports(run: Path) -> dict[str, int]:
     """The ports of last time while any service of then still runs, because the others know them; else those that are free."""
-    inner = [name for name in SERVICES if name != "gateway"]
+    inner = [*(name for name in SERVICES if name != "gateway"), METRICS]
     in_use = any(ServerProcess(name, run).pid is not None for name in SERVICES)
     return kept_ports(run / "ports.json", inner, in_use=in_use)

@@ -9,6 +9,7 @@ from tests.e2e.platforms import TAKES, Fleet
 from tests.e2e.test_mypage import signed_in
 from yousync.client import Client
 from yousync.environment import SERVICES
+from yousync.fleet import METRICS
 from yousync.local.process import kept_ports
 from yousync.local.rabbitmq import PrivateRabbitMQ
 
@@ -54,13 +55,18 @@ async def test_while_the_broker_is_down_uploads_are_taken_and_complete_afterward
 
 
 async def test_every_process_answers_with_its_metrics_but_not_at_the_public_port(fleet: Fleet) -> None:
-    inner = kept_ports(fleet.state_dir / "run" / "ports.json", [name for name in SERVICES if name != "gateway"], in_use=True)
+    names = [name if name != "gateway" else METRICS for name in SERVICES]
+    ports = kept_ports(fleet.state_dir / "run" / "ports.json", names, in_use=True)
     async with httpx.AsyncClient(trust_env=False) as client:
-        pages = {name: (await client.get(f"http://127.0.0.1:{port}/metrics")).text for name, port in inner.items()}
+        pages = {
+            name: (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            for name, port in zip(SERVICES, ports.values(), strict=True)
+        }
         assert (await client.get(f"{fleet.url}/metrics")).status_code == httpx.codes.NOT_FOUND
     for name, page in pages.items():
         assert "yousync_http_requests_total" in page, name
     for name in ("auth", "catalog", "audio"):
         assert f'yousync_outbox_depth{{service="{name}"}}' in pages[name], name
+    assert "yousync_open_streams" in pages["gateway"]
     assert "yousync_audio_jobs" in pages["audio"]
     assert "yousync_bus_queue_depth" in pages["audio"]
