@@ -68,7 +68,7 @@ async def do_over(job: Job, queue: Queue) -> Job:
     """A new job for the same recording."""
     new = again(job, queue)
     async with queue.database.transaction() as tx:
-        assert await job_repository.add_retry(tx.connection, new)
+        assert await job_repository.add_retry(tx, new)
     return new
 
 
@@ -135,7 +135,7 @@ async def test_a_recording_that_is_done_over_at_this_moment_stays(queue: Queue) 
     queue.clock.move(24 * 3600)
     second = again(first, queue)
     async with queue.database.transaction() as tx:
-        assert await job_repository.add_retry(tx.connection, second)
+        assert await job_repository.add_retry(tx, second)
         await asyncio.wait_for(eraser_of(queue).erase_round(), PATIENCE)  # does not wait for it
     assert await left(queue) == {first.id, second.id}
 
