@@ -16,11 +16,13 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 from libs.common.acts import Place
 from libs.common.db import Database
 from libs.common.errors import YouSyncError
+from libs.common.web.auth import Principal
 from services.auth import repository
 from services.auth.acts import Refusals
 from services.auth.attempts import Attempt, Sealing
 from services.auth.errors import InvalidSignInCode, SignInInterrupted, SignInNotConfigured, UnknownReturnUrl
 from services.auth.provider import Provider
+from services.auth.repository import Account
 from services.auth.sessions import Grant, Sessions
 from services.auth.signing_in import GoogleSignIn
 from services.auth.tokens import AccessTokens, active
@@ -97,19 +99,25 @@ class BrowserSignIn:
             log.info("a sign-in failed", extra={"code": failure.code})
             return _back_to(attempt, error=failure.code)
 
-    async def redeem(self, code: str, verifier: str, place: Place) -> Grant:
-        """A session for `code`, which counts once whether or not `verifier` fits.
+    async def redeem(self, code: str, verifier: str, place: Place, *, previous: Principal | None = None) -> Grant:
+        """A session for `code`, which counts once whether or not `verifier` fits; the one of `previous` ends.
 
-        Raises `InvalidSignInCode`, `UnknownUser`, `Deactivated`.
+        A second use ends the session of the first (RFC 6749, 4.1.2). Raises `InvalidSignInCode`, `UnknownUser`, `Deactivated`.
         """
+        challenge = create_s256_code_challenge(verifier)
+        grant: tuple[Account, str, str] | None = None
         with self._refusals.noticed(place):
             async with self._database.transaction() as tx:
                 kept = await repository.take_code(tx.connection, _hash(code))
-            challenge = create_s256_code_challenge(verifier)
-            if kept is None or not hmac.compare_digest(challenge.encode(), kept.challenge.encode()):
+                if kept is not None and kept.session_id is not None:
+                    await self._sessions.end_replayed(tx, kept.user_id, kept.session_id, place)
+                elif kept is not None and not kept.used and hmac.compare_digest(challenge.encode(), kept.challenge.encode()):
+                    grant = await self._sessions.begin_refreshable(tx, kept.user_id, place)
+                    await repository.note_session_of_code(tx.connection, _hash(code), grant[1])
+                    await self._sessions.end_replaced(tx, previous, place)
+            if grant is None:
                 raise InvalidSignInCode
-            async with self._database.transaction() as tx:
-                account, session_id, refresh_token = await self._sessions.begin_refreshable(tx, kept.user_id, place)
+        account, session_id, refresh_token = grant
         return Grant(await self._tokens.issue(account, session_id), refresh_token)
 
     async def _new_code(self, user_id: int, attempt: Attempt) -> str:

@@ -65,11 +65,21 @@ class Refreshing:
             return await of_sessions.verify(token), True
 
 
+async def _previous(request: Request) -> Principal | None:
+    try:
+        caller, _ = await Refreshing(request).caller()
+    except Unauthenticated:
+        return None
+    return caller
+
+
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
 GoogleSignInDep = Annotated[GoogleSignIn, Depends(_google_sign_in)]
 BrowserSignInDep = Annotated[BrowserSignIn, Depends(_browser_sign_in)]
 RevokedDep = Annotated[Revoked, Depends(_revoked)]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 PlaceDep = Annotated[Place, Depends(place_of)]
+# Of a sign-in: whom the browser's bearer, expired or not, was for until now.
+PreviousDep = Annotated[Principal | None, Depends(_previous)]
 RefreshingDep = Annotated[Refreshing, Depends()]
 KeysDep = Annotated[SigningKeys, Depends(_keys)]

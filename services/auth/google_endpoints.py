@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from libs.common.web.openapi import answers
 from services.auth.attempts import ATTEMPT_SECONDS
-from services.auth.deps import BrowserSignInDep, GoogleSignInDep, PlaceDep
+from services.auth.deps import BrowserSignInDep, GoogleSignInDep, PlaceDep, PreviousDep
 from services.auth.errors import (
     Deactivated,
     IdentityConflict,
@@ -35,10 +35,15 @@ router = APIRouter(prefix="/api/auth", tags=["auth"])
         InvalidIdToken("만료되었습니다"), Deactivated(), IdentityConflict(), ProviderUnreachable(), SignInNotConfigured()
     ),
 )
-async def google_login(login: GoogleLogin, sign_in: GoogleSignInDep, place: PlaceDep, response: Response) -> AccessToken:
-    """Finds the account by Google's id of the person, else by the verified e-mail address, else makes it."""
+async def google_login(
+    login: GoogleLogin, sign_in: GoogleSignInDep, place: PlaceDep, previous: PreviousDep, response: Response
+) -> AccessToken:
+    """Finds the account by Google's id of the person, else by the verified e-mail address, else makes it.
+
+    The session of a bearer that comes along ends: this browser goes on with the new one.
+    """
     response.headers["Cache-Control"] = "no-store"
-    return AccessToken(access_token=await sign_in.with_id_token(login.id_token, place))
+    return AccessToken(access_token=await sign_in.with_id_token(login.id_token, place, previous=previous))
 
 
 @router.get(
@@ -91,10 +96,15 @@ async def google_callback(
     summary="Sign in at Google: the tokens for the code",
     responses=answers(InvalidSignInCode(), UnknownUser(), Deactivated()),
 )
-async def google_token(login: SignInCode, sign_in: BrowserSignInDep, place: PlaceDep, response: Response) -> Tokens:
-    """Once, within a minute, for the page that began."""
+async def google_token(
+    login: SignInCode, sign_in: BrowserSignInDep, place: PlaceDep, previous: PreviousDep, response: Response
+) -> Tokens:
+    """Once, within a minute, for the page that began; a second time ends what the first began.
+
+    The session of a bearer that comes along ends: this browser goes on with the new one.
+    """
     response.headers["Cache-Control"] = "no-store"
-    grant = await sign_in.redeem(login.code, login.code_verifier, place)
+    grant = await sign_in.redeem(login.code, login.code_verifier, place, previous=previous)
     return Tokens(access_token=grant.access_token, refresh_token=grant.refresh_token)
 
 

@@ -38,6 +38,8 @@ SIGN_IN_CODES = sa.Table(
     sa.Column("code_hash", sa.LargeBinary, primary_key=True),  # SHA-256 of what the client has
     sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     sa.Column("challenge", sa.Text, nullable=False),  # S256 of the verifier that the client must show (RFC 7636)
+    sa.Column("used_at", sa.DateTime(timezone=True)),  # kept until its time is over, so that a second use is noticed
+    sa.Column("session_id", sa.Text),  # which began with it
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index("sign_in_codes_expires_at", "expires_at"),
 )

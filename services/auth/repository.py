@@ -84,6 +84,8 @@ class SignInCode:
 
     user_id: int
     challenge: str
+    used: bool
+    session_id: str | None  # which began with it
 
 
 async def keep_code(connection: AsyncConnection, code_hash: bytes, user_id: int, challenge: str, *, seconds: int) -> None:
@@ -96,10 +98,20 @@ async def keep_code(connection: AsyncConnection, code_hash: bytes, user_id: int,
 
 
 async def take_code(connection: AsyncConnection, code_hash: bytes) -> SignInCode | None:
-    """What the code stands for, if it still does; it does so no more."""
-    taken = sa.delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.code_hash == code_hash)
-    row = (await connection.execute(taken.returning(SIGN_IN_CODES, SIGN_IN_CODES.c.expires_at > sa.func.now()))).first()
-    return SignInCode(row.user_id, row.challenge) if row is not None and row[-1] else None
+    """What the code stands for in its time, and whether it was used; it is now. Whoever comes second waits for the first."""
+    alive = (SIGN_IN_CODES.c.code_hash == code_hash) & (SIGN_IN_CODES.c.expires_at > sa.func.now())
+    row = (await connection.execute(sa.select(SIGN_IN_CODES).where(alive).with_for_update())).first()
+    if row is None:
+        return None
+    await connection.execute(sa.update(SIGN_IN_CODES).where(alive).values(used_at=sa.func.now()))
+    return SignInCode(row.user_id, row.challenge, row.used_at is not None, row.session_id)
+
+
+async def note_session_of_code(connection: AsyncConnection, code_hash: bytes, session_id: str) -> None:
+    """What began with the code."""
+    await connection.execute(
+        sa.update(SIGN_IN_CODES).where(SIGN_IN_CODES.c.code_hash == code_hash).values(session_id=session_id)
+    )
 
 
 async def key_in_use(connection: AsyncConnection) -> StoredKey | None:

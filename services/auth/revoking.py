@@ -7,7 +7,7 @@ from libs.common.db import Transaction
 from services.auth import revoked_repository, session_repository
 
 LOGOUT, ENDED, REPLAYED, LINKED = "logout", "ended", "replayed", "linked"
-DEACTIVATED, DEMOTED, DELETED = "deactivated", "demoted", "deleted"
+DEACTIVATED, DEMOTED, DELETED, REPLACED = "deactivated", "demoted", "deleted", "replaced"
 
 
 async def end_sessions(

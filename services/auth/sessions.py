@@ -19,7 +19,7 @@ from services.auth.acts import record
 from services.auth.errors import SessionEnded, SessionNotFound
 from services.auth.models import MAX_ID
 from services.auth.repository import Account
-from services.auth.revoking import ENDED, LOGOUT, REPLAYED, end_sessions
+from services.auth.revoking import ENDED, LOGOUT, REPLACED, REPLAYED, end_sessions
 from services.auth.session_repository import Session
 from services.auth.tokens import AccessTokens, active
 
@@ -95,7 +95,7 @@ class Sessions:
             spent_before = await session_repository.spend(tx.connection, caller.token_id, session.id)
             replayed = expired and spent_before is not None and spent_before > self._rules.grace
             if replayed:
-                await self._end_replayed(tx, account.id, session.id, place)
+                await self.end_replayed(tx, account.id, session.id, place)
             else:
                 await self._use(tx, session, place)
         if replayed:
@@ -110,7 +110,7 @@ class Sessions:
             if taken is None:
                 raise SessionEnded
             if taken.used:
-                await self._end_replayed(tx, taken.user_id, taken.session_id, place)
+                await self.end_replayed(tx, taken.user_id, taken.session_id, place)
             else:
                 account = active(await repository.account(tx.connection, taken.user_id))
                 session = await session_repository.live(tx.connection, taken.session_id, account.id)
@@ -148,6 +148,19 @@ class Sessions:
             if await self._end(tx, caller.user_id, ENDED):
                 await record(tx, Act.SESSIONS_ENDED, Origin(place, caller.user_id, caller.session_id))
 
+    async def end_replaced(self, tx: Transaction, previous: Principal | None, place: Place) -> None:
+        """End the session of a bearer that came beside the proof of a new sign-in: who signed in goes on with the new one."""
+        if previous is None or not 0 < previous.user_id <= MAX_ID:
+            return
+        if await self._end(tx, previous.user_id, REPLACED, previous.session_id):
+            await record(tx, Act.LOGGED_OUT, Origin(place, previous.user_id, previous.session_id), reason=REPLACED)
+
+    async def end_replayed(self, tx: Transaction, user_id: int, session_id: str, place: Place) -> None:
+        """End the session of something that counts once and came twice: it is in two hands."""
+        if await self._end(tx, user_id, REPLAYED, session_id):
+            log.warning("a token was used twice, its session ends", extra={"user_id": user_id, "session_id": session_id})
+            await record(tx, Act.REPLAY_NOTICED, Origin(place, user_id, session_id))
+
     async def end_because(self, tx: Transaction, user_id: int, reason: str) -> None:
         """End all sessions of this person for a `reason` of `session.revoked`; the act that it belongs to is the caller's."""
         await self._end(tx, user_id, reason)
@@ -163,11 +176,6 @@ class Sessions:
         await session_repository.use(
             tx.connection, session.id, device=place.device, network=place.network, idle=self._rules.idle
         )
-
-    async def _end_replayed(self, tx: Transaction, user_id: int, session_id: str, place: Place) -> None:
-        if await self._end(tx, user_id, REPLAYED, session_id):
-            log.warning("a token was used twice, its session ends", extra={"user_id": user_id, "session_id": session_id})
-            await record(tx, Act.REPLAY_NOTICED, Origin(place, user_id, session_id))
 
     async def _end(self, tx: Transaction, user_id: int, reason: str, session_id: str | None = None) -> bool:
         outlive = self._tokens.outlive_seconds

@@ -4,6 +4,7 @@ from sqlalchemy.exc import IntegrityError
 
 from libs.common.acts import Act, Origin, Place
 from libs.common.db import Database, Transaction
+from libs.common.web.auth import Principal
 from services.auth import repository
 from services.auth.acts import Refusals, record
 from services.auth.errors import IdentityConflict
@@ -29,8 +30,8 @@ class GoogleSignIn:
         self._tokens = tokens
         self._sessions = sessions
 
-    async def with_id_token(self, id_token: str, place: Place) -> str:
-        """An access token for whom `id_token` proves; makes the account at the first time.
+    async def with_id_token(self, id_token: str, place: Place, *, previous: Principal | None = None) -> str:
+        """An access token for whom `id_token` proves; makes the account at the first time. The session of `previous` ends.
 
         Raises `InvalidIdToken`, `IdentityConflict`, `Deactivated`, `ProviderUnreachable`, `SignInNotConfigured`.
         """
@@ -39,6 +40,7 @@ class GoogleSignIn:
             async with self._database.transaction() as tx:
                 account = active(await self._account_of(tx, identity, place))
                 account, session_id = await self._sessions.begin(tx, account.id, place)
+                await self._sessions.end_replaced(tx, previous, place)
         return await self._tokens.issue(account, session_id)
 
     async def account_of(self, identity: Identity, place: Place) -> Account:

@@ -12,8 +12,8 @@ from services.auth.models import ACTS, METADATA, REVOKED_SESSIONS, SESSIONS, SIG
 from tests.callers import as_service
 from tests.services.auth.conftest import Serve, SignIn
 from tests.services.auth.openid import CLIENT_ID, OpenIdProvider
-from tests.services.auth.test_endpoints import events, execute
-from tests.services.auth.test_sessions import LOGOUT, ME, MINE, REFRESH, age, claims_of, expired, revoked
+from tests.services.auth.test_endpoints import claims_of, events, execute, revoked
+from tests.services.auth.test_sessions import LOGOUT, ME, MINE, REFRESH, age, expired
 
 IMPORT = "/api/auth/dev-users"
 Headers = dict[str, str]

@@ -11,8 +11,7 @@ from libs.common.db import Database
 from services.auth import repository, session_repository
 from services.auth.models import ACTS, SESSIONS, USERS
 from tests.services.auth.conftest import Serve, SignIn
-from tests.services.auth.test_endpoints import execute
-from tests.services.auth.test_sessions import revoked
+from tests.services.auth.test_endpoints import execute, revoked
 
 USERS_PATH = "/api/auth/users"
 WHY = {"reason": "spam in names"}

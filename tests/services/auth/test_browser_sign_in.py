@@ -1,5 +1,6 @@
 """Sign-in that leads a browser to the provider and back: /api/auth/google/start, /callback, /token."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from services.auth.models import SIGN_IN_CODES, USERS
 from tests.services.auth.conftest import Serve
 from tests.services.auth.openid import CLIENT_ID, CLIENT_SECRET, OpenIdProvider
-from tests.services.auth.test_endpoints import execute
+from tests.services.auth.test_endpoints import execute, revoked
 
 START, CALLBACK, TOKEN = (f"/api/auth/google/{name}" for name in ("start", "callback", "token"))
 PAGE = "https://yousync.example.org/login"
@@ -214,6 +215,45 @@ async def test_a_code_counts_once(browser: httpx.AsyncClient, openid: OpenIdProv
     body = {"code": fragment(await to_callback(browser, openid))["code"], "code_verifier": VERIFIER}
     assert (await browser.post(TOKEN, json=body)).status_code == 200
     assert refusal(await browser.post(TOKEN, json=body)) == (400, "invalid_sign_in_code")
+
+
+async def test_a_second_use_of_a_code_ends_what_the_first_began(
+    browser: httpx.AsyncClient, openid: OpenIdProvider, database_url: str
+) -> None:
+    body = {"code": fragment(await to_callback(browser, openid))["code"], "code_verifier": VERIFIER}
+    first = (await browser.post(TOKEN, json=body)).json()
+    bearer = {"Authorization": f"Bearer {first['access_token']}"}
+    assert (await browser.get("/api/auth/me", headers=bearer)).status_code == 200
+    # Who has the code only, not the verifier, is as good a reason.
+    assert refusal(await browser.post(TOKEN, json={**body, "code_verifier": "x" * 43})) == (400, "invalid_sign_in_code")
+    assert (await browser.get("/api/auth/me", headers=bearer)).status_code == 401
+    again = await browser.post("/api/auth/token", json={"refresh_token": first["refresh_token"]})
+    assert again.status_code == 401
+    assert [event.reason for event in await revoked(database_url)] == ["replayed"]
+
+
+async def test_of_two_uses_of_a_code_at_once_none_is_left(
+    browser: httpx.AsyncClient, openid: OpenIdProvider, database_url: str
+) -> None:
+    body = {"code": fragment(await to_callback(browser, openid))["code"], "code_verifier": VERIFIER}
+    answers = await asyncio.gather(*(browser.post(TOKEN, json=body) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400]
+    assert [event.reason for event in await revoked(database_url)] == ["replayed"]
+
+
+async def test_a_sign_in_ends_the_session_of_the_bearer_that_comes_along(
+    browser: httpx.AsyncClient, openid: OpenIdProvider, database_url: str
+) -> None:
+    tokens: list[str] = []
+    for _ in range(2):
+        body = {"code": fragment(await to_callback(browser, openid))["code"], "code_verifier": VERIFIER}
+        previous = {"Authorization": f"Bearer {tokens[-1]}"} if tokens else {"Authorization": "Bearer garbage"}
+        tokens.append((await browser.post(TOKEN, json=body, headers=previous)).json()["access_token"])
+    statuses = [
+        (await browser.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"})).status_code for token in tokens
+    ]
+    assert statuses == [401, 200]
+    assert [event.reason for event in await revoked(database_url)] == ["replaced"]
 
 
 async def test_a_code_without_the_pages_verifier_is_worth_nothing_and_is_spent(

@@ -1,13 +1,17 @@
 """auth over HTTP, as its clients see it."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.common.contracts.auth import SessionRevoked
+from libs.common.web.auth import jwt_header
 from libs.common.web.service_tokens import HEADER
 from services.auth.models import USERS
 from tests.callers import as_service
@@ -33,6 +37,17 @@ async def execute(url: str, statement: sa.Executable) -> list[tuple[object, ...]
         rows = [tuple(row) for row in result] if result.returns_rows else []
     await engine.dispose()
     return rows
+
+
+def claims_of(headers: dict[str, str]) -> dict[str, Any]:
+    """What a bearer says."""
+    return jwt_header(headers["Authorization"].split(".")[1])  # the second part of a JWS is read like its first
+
+
+async def revoked(url: str) -> list[SessionRevoked]:
+    """The sessions whose end was told, in that order."""
+    rows = await execute(url, sa.text("SELECT body FROM outbox WHERE type = 'session.revoked' ORDER BY message_id"))
+    return [SessionRevoked.model_validate(json.loads(bytes(body))) for (body,) in rows]  # type: ignore[call-overload]
 
 
 async def events(url: str) -> list[tuple[object, ...]]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.auth.models import USERS
 from tests.services.auth.conftest import Serve, SignIn
 from tests.services.auth.openid import CLIENT_ID, OpenIdProvider
-from tests.services.auth.test_endpoints import events, execute
+from tests.services.auth.test_endpoints import claims_of, events, execute, revoked
 
 PATH = "/api/auth/google-login"
 
@@ -58,6 +58,21 @@ async def test_later_ones_find_it_by_subject_and_update_name_and_picture(
     assert again["profile_picture"] == first["profile_picture"]
     assert again["email"] == "alice@example.org"
     assert len(await events(database_url)) == 1
+
+
+async def test_a_sign_in_ends_the_session_of_the_bearer_that_comes_along(
+    client: httpx.AsyncClient, openid: OpenIdProvider, database_url: str
+) -> None:
+    first = (await client.post(PATH, json={"id_token": openid.token()})).json()["access_token"]
+    refused = await client.post(PATH, json={"id_token": "a.b.c"}, headers={"Authorization": f"Bearer {first}"})
+    assert refused.status_code == 400
+    assert await revoked(database_url) == []
+    again = await client.post(PATH, json={"id_token": openid.token()}, headers={"Authorization": f"Bearer {first}"})
+    assert again.status_code == 200
+    assert [(event.reason, event.session_id) for event in await revoked(database_url)] == [
+        ("replaced", claims_of({"Authorization": f"Bearer {first}"})["sid"])
+    ]
+    assert (await client.get("/api/auth/me", headers={"Authorization": f"Bearer {first}"})).status_code == 401
 
 
 async def test_a_sign_in_that_says_nothing_new_changes_nothing(client: httpx.AsyncClient, openid: OpenIdProvider) -> None:

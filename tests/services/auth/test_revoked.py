@@ -10,8 +10,7 @@ from libs.common.contracts.auth import RevokedSessions
 from services.auth.models import REVOKED_SESSIONS, USERS
 from tests.callers import as_service
 from tests.services.auth.conftest import SignIn
-from tests.services.auth.test_endpoints import execute
-from tests.services.auth.test_sessions import claims_of, revoked
+from tests.services.auth.test_endpoints import claims_of, execute, revoked
 
 PATH, LOGOUT = "/internal/sessions/revoked", "/api/auth/logout"
 

@@ -1,7 +1,6 @@
 """Sessions: what continues them, what ends them, and who is told."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
@@ -11,23 +10,17 @@ import sqlalchemy as sa
 from joserfc import jwt
 
 from libs.common.acts import Place
-from libs.common.contracts.auth import SessionRevoked
-from libs.common.web.auth import jwt_header
 from services.auth.models import REFRESH_TOKENS, SESSIONS, SPENT_TOKENS, USERS
 from tests.services.auth.conftest import Serve, SignIn
 from tests.services.auth.openid import CLIENT_ID, OpenIdProvider
 from tests.services.auth.test_browser_sign_in import TOKEN, VERIFIER, fragment, settings, to_callback
-from tests.services.auth.test_endpoints import execute
+from tests.services.auth.test_endpoints import claims_of, execute, revoked
 from tests.services.auth.test_keys import stored_private_key
 
 REFRESH, NEXT, LOGOUT, MINE, ME = (f"/api/auth/{name}" for name in ("refresh", "token", "logout", "sessions", "me"))
 ENDED = (401, "session_ended")
 Headers = dict[str, str]
 PHONE = {"User-Agent": "Phone/1", "X-Forwarded-For": "203.0.113.77"}
-
-
-def claims_of(headers: Headers) -> dict[str, Any]:
-    return jwt_header(headers["Authorization"].split(".")[1])  # the second part of a JWS is read like its first
 
 
 async def expired(headers: Headers, url: str, *, ago: int = 60) -> Headers:
@@ -47,11 +40,6 @@ async def refreshed(client: httpx.AsyncClient, headers: Headers) -> Headers:
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
-
-
-async def revoked(url: str) -> list[SessionRevoked]:
-    rows = await execute(url, sa.text("SELECT body FROM outbox WHERE type = 'session.revoked' ORDER BY message_id"))
-    return [SessionRevoked.model_validate(json.loads(bytes(body))) for (body,) in rows]  # type: ignore[call-overload]
 
 
 async def age(url: str, **seconds: int) -> None:
