@@ -23,8 +23,9 @@ class SessionRevoked(Event, name="session.revoked", must_route=False):
 
     session_id: str
     user_id: int
-    # logout, ended (by its owner), replayed (a token or code was used twice), replaced (by a new sign-in of that browser), linked
-    # (the account has a proven owner now), deactivated (the account), demoted (its owner is no administrator any more), deleted (with the account)
+    # logout, ended (by its owner), replayed (a token or code was used twice), replaced (by a new sign-in in its place), linked
+    # (the account has a proven owner now), deactivated (the account), demoted (its owner is no administrator any more), deleted
+    # (with the account)
     reason: str
     tokens_until: datetime  # UTC; no token of it is valid after this, so whoever remembers the session may forget it then
 
