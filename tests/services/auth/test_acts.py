@@ -171,11 +171,10 @@ async def test_refused_sign_ins_are_counted_and_say_why(serve: Serve, database: 
             answer = await client.post("/api/auth/google-login", json={"id_token": "x" * 20_000}, headers=PLACE)
             assert answer.status_code == 400
         await client.get("/api/auth/google/callback", headers=PLACE)
-        assert await acts(database) == []
-    refused, interrupted = await acts(database)
-    assert (refused.act, refused.reason, refused.times) == ("sign_in_refused", "invalid_id_token", 3)
-    assert (refused.network, refused.user_id) == ("203.0.113.0/24", None)
-    assert (interrupted.reason, interrupted.times) == ("sign_in_interrupted", 1)
+    kept = await acts(database, act="sign_in_refused")  # at the end at the latest
+    times = {reason: sum(each.times for each in kept if each.reason == reason) for reason in {each.reason for each in kept}}
+    assert times == {"invalid_id_token": 3, "sign_in_interrupted": 1}
+    assert {(each.network, each.user_id) for each in kept} == {("203.0.113.0/24", None)}
 
 
 async def test_strangers_cannot_fill_the_log_with_refusals(database: Database) -> None:
