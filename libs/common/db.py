@@ -107,6 +107,9 @@ class Database:
     def __init__(self, url: str, *, source: str, pool_size: int = 20) -> None:
         self._source = source
         self.handover = Handover()
+        # At hand for the next use: to take one out of the pool and give it back takes twice the time of a statement.
+        self._kept: list[tuple[AsyncConnection, asyncpg.Connection]] = []
+        self._most_kept = pool_size // 2
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -171,20 +174,37 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
-        """A connection, and the driver's own, which the pool does not get back when nobody knows what a failure left of it."""
+        """A connection, and the driver's own, which nobody else gets when nobody knows what a failure left of it."""
         with unavailable_as_ours():
-            async with self.engine.connect() as connection:
-                driver = await _driver_of(connection)
-                try:
-                    yield connection, driver
-                except BaseException as error:
-                    gone = driver.is_closed() or isinstance(error, _GONE)
-                    if gone or driver.is_in_transaction() or not isinstance(error, Exception):
-                        driver.terminate()
-                        await connection.invalidate()
-                    if gone and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-                        raise DatabaseUnavailable("the database connection was lost") from error
-                    raise
+            connection, driver = await self._take()
+            try:
+                yield connection, driver
+            except BaseException as error:
+                gone = driver.is_closed() or isinstance(error, _GONE)
+                if gone or driver.is_in_transaction() or not isinstance(error, Exception):
+                    driver.terminate()
+                await self._give_back(connection, driver)
+                if gone and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+                    raise DatabaseUnavailable("the database connection was lost") from error
+                raise
+            await self._give_back(connection, driver)
+
+    async def _take(self) -> tuple[AsyncConnection, asyncpg.Connection]:
+        while self._kept:
+            connection, driver = self._kept.pop()
+            if not driver.is_closed():
+                return connection, driver
+            await _close(connection, driver)
+        connection = await self.engine.connect()
+        return connection, _driver_of(connection)
+
+    async def _give_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+        if driver.is_closed() or len(self._kept) >= self._most_kept:
+            await _close(connection, driver)
+            return
+        if connection.in_transaction():
+            await connection.rollback()  # SQLAlchemy's own idea of one: there is none in the database
+        self._kept.append((connection, driver))
 
     @asynccontextmanager
     async def lasting_connection(self) -> AsyncIterator[AsyncConnection]:
@@ -204,12 +224,23 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._most_kept = 0
+        while self._kept:
+            await _close(*self._kept.pop())
         await self.engine.dispose()
 
 
-async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
-    driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    assert connection.sync_connection is not None  # it was just taken from the pool: nothing is waited for
+    driver: asyncpg.Connection = connection.sync_connection.connection.driver_connection
     return driver
+
+
+async def _close(connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+    """Give it back to the pool, which opens another one in the place of one that is closed."""
+    if driver.is_closed():
+        await connection.invalidate()
+    await connection.close()
 
 
 async def move_identity_past(connection: AsyncConnection, table: sa.Table) -> None:

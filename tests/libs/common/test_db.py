@@ -131,9 +131,9 @@ async def test_of_two_changes_of_the_same_version_one_wins(database: Database) -
 async def test_changes_with_any_number_of_events_are_one_prepared_statement(database: Database) -> None:
     for events in range(4):
         await database.change(ADD, {"value": events}, *(Outgoing(NumberSeen(value=n), "number:1") for n in range(events)))
-    async with database.autocommit() as connection:  # the same one: nobody else is at work
-        prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WITH changed%'"
-        assert (await connection.execute(sa.text(prepared))).scalar_one() == 1
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WITH changed%'"
+    [found] = await database.rows(Statement(sa.text(prepared)), {})  # on the same connection: nobody else is at work
+    assert found[0] == 1
 
 
 async def test_an_event_continues_the_trace_of_the_request(database: Database) -> None:
@@ -227,6 +227,23 @@ async def test_a_statement_that_fails_in_a_transaction_costs_no_connection(datab
             await tx.rows(Statement(sa.text("SELECT 1 / 0")), {})
     assert await session() == before
     assert await count(database, "numbers") == 0
+
+
+async def test_one_use_after_the_other_has_the_same_connection_and_leaves_the_others_to_readers(
+    make_database: Callable[[str], str],
+) -> None:
+    database = Database(make_database("kept"), source="test", pool_size=2)
+    session = Statement(sa.select(sa.func.pg_backend_pid()))
+    sessions = set()
+    for _ in range(3):
+        sessions.add((await database.rows(session, {}))[0][0])
+        async with database.transaction() as tx:
+            sessions.add((await tx.connection.execute(sa.select(sa.func.pg_backend_pid()))).scalar_one())
+    assert len(sessions) == 1
+    async with database.reading() as connection:
+        assert (await connection.execute(sa.text("SELECT 1"))).scalar_one() == 1
+    await asyncio.gather(*(database.rows(session, {}) for _ in range(20)))
+    await database.close()
 
 
 async def test_a_database_is_not_ready_before_its_migrations_ran(make_database: Callable[[str], str]) -> None:
