@@ -8,10 +8,13 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from libs.common.contracts.acts import ActPerformed
-from libs.common.db import Transaction
 from libs.common.telemetry import current
+
+if TYPE_CHECKING:  # the gateway, which has no database and none of its libraries, knows places too
+    from libs.common.db import Transaction
 
 MAX_TEXT = 200  # characters of what a browser calls itself, of a reason
 
@@ -100,7 +103,7 @@ def performed(
 
 
 def tell(
-    tx: Transaction, act: Act, origin: Origin, *, thing: str, account_id: int | None = None, reason: str | None = None
+    tx: "Transaction", act: Act, origin: Origin, *, thing: str, account_id: int | None = None, reason: str | None = None
 ) -> None:
     """Let `auth` write `act` into the log if and only if this transaction commits; see `performed`."""
     tx.publish(performed(act, origin, account_id=account_id, thing=thing, reason=reason), subject=thing)
