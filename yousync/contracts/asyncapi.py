@@ -149,7 +149,8 @@ def _frames_channel(summary: str, channel: str) -> Schema:
     return {
         "address": "{partition}",
         "summary": summary,
-        "description": "Each listener has an exclusive queue of its own, bound to the partitions that it wants to hear.",
+        "description": "Each listener has an exclusive queue of its own, `<its user>.ear.<hex digits>`, bound to the "
+        "partitions that it wants to hear.",
         "parameters": {"partition": {"description": f"crc32(channel) % {PARTITIONS}{LEASES_FROM[channel]}"}},
         "messages": _messages(_frames_of(channel)),
         "bindings": _ref(f"components/channelBindings/{channel}"),
