@@ -18,7 +18,7 @@ from libs.common.contracts.audio import (
 )
 from libs.common.storage.base import StorageUnavailable
 from services.audio import job_repository
-from services.audio.dispatch import BATCH, Dispatcher
+from services.audio.dispatch import BATCH
 from services.audio.film_repository import Film
 from services.audio.jobs import Cancel, Failed
 from services.audio.models import JOBS
