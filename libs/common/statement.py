@@ -1,7 +1,6 @@
 """Statements of the hot path: built with SQLAlchemy Core, compiled once, and from then on given to the driver as they are.
 
-An execution by SQLAlchemy takes this process 0.3 ms more than one by the driver, a connection that it makes an autocommit one
-0.1 ms: together more than the rest of what a report of an analysis server takes until it is committed.
+See docs/decisions/0005-core-not-orm.md for what that saves.
 """
 
 from collections.abc import Callable, Mapping
