@@ -67,7 +67,9 @@ def test_production_refuses_to_sign_with_a_key_of_development(name: str) -> None
         Gateway(environment="production", service_private_key=SecretStr(development_key(name)))
 
 
-@pytest.mark.parametrize("key", ["", "0" * 64, public_key(PRIVATE["gateway"]), "secret-that-is-no-key"])
+@pytest.mark.parametrize(
+    "key", ["", "0" * 64, public_key(PRIVATE["gateway"]), "secret-that-is-no-key"], ids=["none", "zeros", "public", "words"]
+)
 def test_a_key_that_cannot_sign_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(ValidationError, match="is no Ed25519 private key") as refused:
         Gateway(service_private_key=SecretStr(key))

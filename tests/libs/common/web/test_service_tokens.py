@@ -155,7 +155,11 @@ def test_verified_tokens_are_remembered_up_to_a_number(monkeypatch: pytest.Monke
         assert len(of_catalog._verified) <= 3
 
 
-@pytest.mark.parametrize("body", ["", "x", "c2VjcmV0", public_key(AUDIO), "-----", AUDIO[:-4]])
+@pytest.mark.parametrize(
+    "body",
+    ["", "x", "c2VjcmV0", public_key(AUDIO), "-----", AUDIO[:-4]],
+    ids=["none", "letter", "word", "public", "dashes", "shortened"],
+)
 def test_what_is_no_private_key_is_refused_and_not_repeated(body: str) -> None:
     with pytest.raises(KeyUnusable) as refused:
         read_key(body, private=True)
