@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints the lines of .env with which services show each other who they are: a new private key for each that calls others,
-# and all public ones. Keys are the base64 bodies of PEM files. For an .env from before: sh deploy/service-keys.sh >>.env
+# and all public ones. Keys are the base64 bodies of PEM files.
 set -eu
 
 fail() {

@@ -35,12 +35,12 @@ def is_job(container: Mapping[str, Any]) -> bool:
     return bool(container["restart"] == "no")
 
 
-def make_env(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def make_env(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run deploy/make-env.sh for a project that consists of nothing else."""
     (folder / "deploy").mkdir(exist_ok=True)
     for name in (".env.example", "deploy/make-env.sh", "deploy/service-keys.sh"):
         shutil.copy(ROOT / name, folder / name)
-    command = ["sh", str(folder / "deploy/make-env.sh")]
+    command = ["sh", str(folder / "deploy/make-env.sh"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd="/", env={**os.environ, **environment})
 
 
