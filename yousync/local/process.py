@@ -99,11 +99,13 @@ class ServerProcess:
         self._record.unlink(missing_ok=True)
 
     def send(self, what: signal.Signals) -> None:
-        """Send a signal to the server's process group. Raises LocalServerError when it does not run."""
+        """Send a signal to the server's process group; after SIGSTOP it stands. Raises LocalServerError when it does not run."""
         pid = self.pid
         if pid is None:
             raise LocalServerError(f"{self.name} does not run")
         os.killpg(pid, what)
+        if what is signal.SIGSTOP:  # on a busy machine its threads stop one after the other, and answer meanwhile
+            wait_until(lambda: all(_state(thread)[0] not in "RSD" for thread in _threads(pid)), 5)
 
     def _spawn(self, command: list[str], env: Mapping[str, str]) -> int:
         """Not by `subprocess`, which warns of a process that lives longer than the object for it: ours are meant to."""
@@ -126,6 +128,12 @@ def _state(pid: int) -> tuple[str, int | None]:
     except (FileNotFoundError, ProcessLookupError):
         return "X", None
     return fields[0], int(fields[19])
+
+
+def _threads(pid: int) -> list[int]:
+    """The threads of a process, of which `_state` tells too; none when it is gone."""
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.exists() else []
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -56,6 +56,16 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> N
     assert server.pid is None
 
 
+def test_a_paused_server_stands(tmp_path: Path) -> None:
+    server = ServerProcess("sleeper", tmp_path)
+    pid = start(server, SLEEPER)
+    try:
+        server.send(signal.SIGSTOP)
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    finally:
+        server.kill()
+
+
 def test_a_paused_server_is_stopped_all_the_same(tmp_path: Path) -> None:
     server = ServerProcess("sleeper", tmp_path)
     start(server, SLEEPER)
