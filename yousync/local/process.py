@@ -99,7 +99,7 @@ class ServerProcess:
         self._record.unlink(missing_ok=True)
 
     def send(self, what: signal.Signals) -> None:
-        """Send a signal to the server's process group; after SIGSTOP it stands. Raises LocalServerError when it does not run."""
+        """Send a signal to the process group; after SIGSTOP the server stands. Raises LocalServerError when it does not run."""
         pid = self.pid
         if pid is None:
             raise LocalServerError(f"{self.name} does not run")
