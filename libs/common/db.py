@@ -134,7 +134,9 @@ class Database:
                     if not driver.is_closed():
                         await driver.execute("ROLLBACK")
                     raise
-                await driver.execute("COMMIT")
+                # PostgreSQL ends a transaction in which a statement failed, and calls that a success of another name.
+                if await driver.execute("COMMIT") != "COMMIT":
+                    raise RuntimeError("a statement of this transaction failed and was passed over: nothing was committed")
 
     async def rows(self, statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
         """What one statement finds that is a transaction of its own: one round trip."""

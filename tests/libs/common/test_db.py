@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -67,6 +68,18 @@ async def test_an_exception_rolls_back_state_and_event(database: Database) -> No
             tx.publish(NumberSeen(value=1), subject="number:1")
             raise ZeroDivisionError
     assert (await count(database, "numbers"), await count(database, "outbox")) == (0, 0)
+
+
+async def test_a_failure_that_is_passed_over_is_not_taken_for_a_commit(database: Database) -> None:
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        async with database.transaction() as tx:
+            await tx.connection.execute(INSERT)
+            with suppress(sa.exc.DBAPIError):
+                await tx.connection.execute(sa.text("SELECT 1 / 0"))
+    assert await count(database, "numbers") == 0
+    async with database.transaction() as tx:
+        await tx.connection.execute(INSERT)
+    assert await count(database, "numbers") == 1
 
 
 async def test_the_hint_comes_after_the_commit_and_only_with_events(database: Database) -> None:
