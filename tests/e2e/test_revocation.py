@@ -18,7 +18,7 @@ PATIENCE = 10.0  # seconds
 
 
 def is_over(response: httpx.Response) -> bool:
-    return (response.status_code, response.json().get("code")) == (401, "session_ended")
+    return response.status_code == 401 and response.json()["code"] == "session_ended"
 
 
 async def last_frame(client: httpx.AsyncClient, path: str, opened: asyncio.Event) -> dict[str, Any]:
