@@ -70,9 +70,9 @@ class Load:
 LOADS: Final = (
     Load(1, 20, 16),
     Load(16, 128, 16),
-    Load(64, 256, 16),
+    Load(64, 800, 16),
     Load(64, 256, 50),
-    Load(200, 400, 16),
+    Load(200, 800, 16),
     Load(200, 400, 50),
 )
 
@@ -83,9 +83,21 @@ class Seen:
 
     answers: list[float] = field(default_factory=list)
     notices: list[float] = field(default_factory=list)
-    finished: int = 0
+    ends: list[float] = field(default_factory=list)  # of takes that finished: seconds of the clock
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def finished(self) -> int:
+        """Takes whose score was seen."""
+        return len(self.ends)
+
+    @property
+    def middle(self) -> float:
+        """Jobs per second from the 10th to the 90th hundredth of them: while slots neither wait for the first uploads nor are
+        left over by the last."""
+        tenth = len(self.ends) // 10
+        return 8 * tenth / (self.ends[9 * tenth - 1] - self.ends[tenth - 1]) if tenth else 0.0
 
 
 def recording() -> bytes:
@@ -126,7 +138,7 @@ class Learner:
         final = await self._follow(job_id)
         heard = time.time()
         if final["status"] == "completed":
-            seen.finished += 1
+            seen.ends.append(time.perf_counter())
             seen.notices.append((heard - final["result"]["answered_at"]) * 1e3)
         else:
             seen.errors.append(f"job {job_id}: {final['message']}")
@@ -239,7 +251,7 @@ async def measure(fleet: Fleet, loads: Iterable[Load], helpers: Mapping[str, int
     """Print a row for each load, then what they took of the processor."""
     loads = tuple(loads)
     prices: list[dict[str, float]] = []
-    print("at once  slots  jobs/s  of possible  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB")
+    print("at once  slots  jobs/s  of possible  in the middle  answer p50/95/99 ms  notice p50/95/99 ms  finished  peak MB")
     async with classroom(fleet.url, max(load.at_once for load in loads)) as learners:
         for load in loads:
             await with_slots(fleet, load.slots)
@@ -252,7 +264,7 @@ async def measure(fleet: Fleet, loads: Iterable[Load], helpers: Mapping[str, int
             rate = seen.finished / seen.seconds
             peaks = ", ".join(f"{name} {peak(process(fleet, name)):.0f}" for name in SERVICES)
             print(
-                f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / load.possible:>10.0%}   "
+                f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / load.possible:>10.0%}  {seen.middle / load.possible:>13.0%}   "
                 f"{quantiles(seen.answers):>19}  {quantiles(seen.notices):>19}  {seen.finished:>4}/{load.takes:<4} {peaks}"
             )
             monolith = MONOLITH_JOBS[load.at_once]

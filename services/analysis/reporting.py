@@ -37,11 +37,13 @@ class Reporter:
         self._beat = request.lease_seconds / BEATS_PER_LEASE
         self._percent, self._step = 0, ""
         self._news = asyncio.Event()
+        self._claimed = asyncio.Event()  # nothing else is said before
         self._traceparent = current("traceparent")
 
     async def started(self) -> None:
         """Claim the job. Raises what the bus raises: then it is not ours."""
         await self._publish(AnalysisReportStarted(job_id=self._request.job_id, lease=self._request.lease, worker=self._worker))
+        self._claimed.set()
 
     def progress(self, percent: int, step: str) -> None:
         """The attempt is this far; told when the next report is due, unless it is further by then."""
@@ -50,6 +52,7 @@ class Reporter:
 
     async def keep_alive(self) -> None:
         """Report progress as it comes, and the same again often enough to keep the lease; until cancelled."""
+        await self._claimed.wait()
         while True:
             try:
                 async with asyncio.timeout(self._beat):
@@ -72,6 +75,7 @@ class Reporter:
 
     async def finish(self, report: AnalysisReport) -> None:
         """Report how the attempt ended, trying for as long as anybody waits for it."""
+        await self._claimed.wait()
         while True:
             try:
                 return await self._publish(report)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from libs.common.contracts.audio import Priority
@@ -9,6 +10,25 @@ from libs.common.contracts.audio import Priority
 WEIGHTS: Final = {Priority.HIGH: 8, Priority.NORMAL: 3, Priority.LOW: 1, Priority.FILM: 1}
 """Share of the freed slots while all wait: somebody watches the first, nobody the last, and none waits for ever. Films come
 to workers that have nothing else."""
+
+
+class Slot:
+    """One piece of work's, until it is freed or handed over."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def free(self) -> None:
+        """Let the next one have it. Once; later calls do nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def hand_over(self) -> "Slot":
+        """The same slot for somebody else, who frees it then."""
+        release, self._release = self._release, None
+        assert release is not None
+        return Slot(release)
 
 
 class Slots:
@@ -23,23 +43,24 @@ class Slots:
         self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {priority: deque() for priority in WEIGHTS}
         self._credit = dict.fromkeys(WEIGHTS, 0)
 
-    async def take(self, priority: Priority) -> None:
-        """Wait for a slot; `release` it afterwards."""
+    async def take(self, priority: Priority) -> Slot:
+        """Wait for a slot; whoever has it frees it."""
         if self._free:  # then nobody waits
             self._free -= 1
-            return
+            return Slot(self._release)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[priority].append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release()  # it was handed over in the same moment
+                self._release()  # it was handed over in the same moment
             else:
                 self._waiting[priority].remove(turn)
             raise
+        return Slot(self._release)
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Give a slot to whoever is next."""
         waiting = [priority for priority, queue in self._waiting.items() if queue]
         if not waiting:

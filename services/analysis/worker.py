@@ -24,7 +24,7 @@ from services.analysis import texts
 from services.analysis.metrics import OUTCOMES, RUNNING, SECONDS, SERVICE
 from services.analysis.orders import Order, priority_of
 from services.analysis.reporting import Reporter
-from services.analysis.slots import Slots
+from services.analysis.slots import Slot, Slots
 from services.analysis.stops import Stops
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ class Worker(Generic[AnyOrder]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: dict[str, asyncio.Task[None]] = {}  # by lease
         self._dropped: set[str] = set()  # leases of those that nobody wants any more
+        self._unclaimed: set[str] = set()  # leases of those whose claim did not get through
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is nearly done, give the rest back."""
@@ -144,61 +145,68 @@ class Worker(Generic[AnyOrder]):
         """Wait for a slot, claim the job, begin it in a task of its own."""
         if request.lease in self._running:
             return  # delivered twice
-        await self._slots.take(priority_of(request))
-        begun = False
+        slot = await self._slots.take(priority_of(request))
         try:
+            if request.lease in self._running:
+                return  # delivered twice, while both waited
             if datetime.now(UTC) >= min(request.claim_before, request.deadline):
                 log.info("this job is no longer to be claimed", extra={"job_id": request.job_id})
                 return
             obstacle = self._analyst.obstacle(request)
             if obstacle is None:
-                await self._begin(request)
-                begun = True
+                await self._begin(request, slot.hand_over())
         finally:
-            if not begun:
-                self._slots.release()
+            slot.free()
         if obstacle is not None:
             if not met.done():
                 met.set_result(obstacle)
             await asyncio.Event().wait()  # the drain ends this and gives the message back
 
-    async def _begin(self, request: AnyOrder) -> None:
-        reporter = Reporter(self._bus, request, worker=self._name, pause=self._progress_seconds)
-        try:
-            await asyncio.gather(self._stops.listen(request.lease), reporter.started())
-        except BaseException:
-            self._forget(request.lease)
-            raise
-        task = asyncio.create_task(self._work(request, reporter))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _begin(self, request: AnyOrder, slot: Slot) -> None:
+        """Claim the job, and work on it meanwhile: a slot would stand still for as long as the claim is on its way.
 
-    async def _work(self, request: AnyOrder, reporter: Reporter) -> None:
-        began = perf_counter()
-        task = asyncio.current_task()
-        assert task is not None
-        self._running[request.lease] = task  # not before: a task that is cancelled before it begins would keep its slot
-        if request.lease in self._dropped:  # the claim came too late, and that was heard meanwhile
+        When it does not get through the work was for nothing, and ends; whoever gets the job next begins anew.
+        """
+        reporter = Reporter(self._bus, request, worker=self._name, pause=self._progress_seconds)
+        claim = asyncio.gather(self._stops.listen(request.lease), reporter.started())
+        task = self._running[request.lease] = asyncio.create_task(self._work(request, reporter, slot))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._over, request.lease, slot))
+        try:
+            await claim
+        except BaseException:
+            self._unclaimed.add(request.lease)
             task.cancel()
+            raise
+
+    def _over(self, lease: str, slot: Slot, task: "asyncio.Task[None]") -> None:
+        """Also of a task that was cancelled before it began."""
+        slot.free()
+        self._tasks.discard(task)
+        del self._running[lease]
+        self._unclaimed.discard(lease)
+        self._dropped.discard(lease)
+        self._stops.forget(lease)
+
+    async def _work(self, request: AnyOrder, reporter: Reporter, slot: Slot) -> None:
+        began = perf_counter()
         with log_context(job_id=request.job_id), RUNNING.labels(SERVICE).track_inprogress():
             try:
-                try:
-                    async with background(reporter.keep_alive()):
-                        report = await self._outcome(request, reporter)
-                finally:
-                    self._slots.release()
+                async with background(reporter.keep_alive()):
+                    report = await self._outcome(request, reporter)
+                slot.free()
                 SECONDS.labels(SERVICE).observe(perf_counter() - began)
                 await reporter.finish(report)
             except asyncio.CancelledError:
                 await self._ended_early(request, reporter)
                 raise
-            finally:
-                del self._running[request.lease]
-                self._forget(request.lease)
 
     async def _ended_early(self, request: AnyOrder, reporter: Reporter) -> None:
         entrusted = self._analyst.entrusted(request)
-        if request.lease in self._dropped:
+        if request.lease in self._unclaimed:
+            log.info("this job could not be claimed")
+            OUTCOMES.labels(SERVICE, "unclaimed").inc()
+        elif request.lease in self._dropped:
             log.info("nobody wants this job's result any more")
             OUTCOMES.labels(SERVICE, "dropped").inc()
         elif entrusted:
@@ -224,13 +232,9 @@ class Worker(Generic[AnyOrder]):
 
     def _drop(self, lease: str) -> None:
         """The job's owner says that whatever we report changes nothing."""
-        self._dropped.add(lease)
         if lease in self._running:
+            self._dropped.add(lease)
             self._running[lease].cancel()
-
-    def _forget(self, lease: str) -> None:
-        self._dropped.discard(lease)
-        self._stops.forget(lease)
 
     async def _stop(self) -> None:
         if not self._tasks:

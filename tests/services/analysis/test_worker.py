@@ -110,6 +110,56 @@ async def test_the_queue_is_told_when_the_job_is_claimed_not_when_it_is_done() -
         assert desk.of(AnalysisReportCompleted) == []
 
 
+async def test_a_job_is_worked_on_while_its_claim_is_on_its_way_and_nothing_else_is_said_before() -> None:
+    pool, claim_is_through = Pool(), asyncio.Event()
+    async with working(pool) as desk:
+        publish = desk.bus.publish
+
+        async def slow(message: Message) -> None:
+            if message.type == AnalysisReportStarted.name:
+                await claim_is_through.wait()
+            await publish(message)
+
+        desk.bus.publish = slow  # type: ignore[method-assign]
+        message = Message.of(work(), source="/test", subject="", routing_key="analysis.requested.high")
+        giving = asyncio.create_task(publish(message))
+        async with asyncio.timeout(PATIENCE):
+            while not pool.given or pool.running:
+                await asyncio.sleep(0)
+        assert desk.reports == []
+        assert not giving.done()  # the queue is told with the claim
+        claim_is_through.set()
+        await desk.until(AnalysisReportCompleted)
+        assert isinstance(desk.reports[0], AnalysisReportStarted)
+        await giving
+
+
+async def test_what_cannot_be_claimed_is_not_worked_on_any_longer_and_its_slot_is_free() -> None:
+    pool, refused = Pool(waits=True), work()
+    async with working(pool) as desk:
+        publish = desk.bus.publish
+
+        async def of_others_only(message: Message) -> None:
+            if refused.job_id.encode() in message.body and message.type == AnalysisReportStarted.name:
+                while not pool.running:
+                    await asyncio.sleep(0)
+                raise BusUnavailable("away")
+            await publish(message)
+
+        desk.bus.publish = of_others_only  # type: ignore[method-assign]
+        message = Message.of(refused, source="/test", subject="", routing_key="analysis.requested.high")
+        given = asyncio.create_task(publish(message))
+        async with asyncio.timeout(PATIENCE):
+            while not pool.given or pool.running:
+                await asyncio.sleep(0)
+        pool.may_end.set()
+        desk.give(work())
+        done = await desk.until(AnalysisReportCompleted)
+        assert done.job_id != refused.job_id
+        assert {report.job_id for report in desk.reports} == {done.job_id}
+        given.cancel()
+
+
 async def test_progress_is_reported_in_words_for_the_learner() -> None:
     async with working(Pool(waits=True)) as desk:
         desk.give(work())
