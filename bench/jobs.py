@@ -264,8 +264,8 @@ async def measure(fleet: Fleet, loads: Iterable[Load], helpers: Mapping[str, int
             rate, possible = seen.finished / seen.seconds, load.possible
             peaks = ", ".join(f"{name} {peak(process(fleet, name)):.0f}" for name in SERVICES)
             print(
-                f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / possible:>10.0%}  {seen.middle / possible:>13.0%}   "
-                f"{quantiles(seen.answers):>19}  {quantiles(seen.notices):>19}  {seen.finished:>4}/{load.takes:<4} {peaks}"
+                f"{load.at_once:>7}  {load.slots:>5}  {rate:>6.1f}  {rate / possible:>10.0%}  {seen.middle / possible:>13.0%}  "
+                f" {quantiles(seen.answers):>19}  {quantiles(seen.notices):>19}  {seen.finished:>4}/{load.takes:<4} {peaks}"
             )
             monolith = MONOLITH_JOBS[load.at_once]
             ratio = f"{rate / monolith:.1f} times as many jobs" if monolith else "it finishes none"
