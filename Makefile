@@ -44,7 +44,7 @@ lint: venv-dev ## Check style, types and import rules
 # What only looks like a secret is listed in .secrets.baseline: `detect-secrets scan --no-verify --baseline .secrets.baseline`.
 scan: venv-dev ## Look for weaknesses in the code (beyond ruff's S, which has B104 and B108) and for secrets in the tree
 	$(BIN)/bandit --quiet --severity-level medium --skip B104,B108 --recursive libs services yousync
-	git ls-files -z -- ':!requirements' | xargs -0 $(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline
+	git ls-files -z -- ':!requirements' | xargs -0 sh .ci/secrets
 
 advisories: venv-dev ## Look for known vulnerabilities in what is locked; needs the internet [ARGS='--vulnerability-service osv']
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) -r requirements/dev.txt

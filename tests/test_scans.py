@@ -1,6 +1,7 @@
 """That the looks at code, tree and lock would find something: each is given what it has to find."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,8 +17,8 @@ BIN = Path(sys.executable).parent
 VULNERABLE = "joserfc"  # as far as these tests' advisories go
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
 
 
 def recipe(target: str) -> list[str]:
@@ -28,7 +29,7 @@ def recipe(target: str) -> list[str]:
 
 
 def test_a_secret_in_the_tree_is_found(tmp_path: Path) -> None:
-    scan = next(line for line in recipe("scan") if "detect-secrets" in line)
+    scan = next(line for line in recipe("scan") if "secrets" in line)
     command = scan.partition("xargs -0 ")[2].split()
     innocent, leak = tmp_path / "innocent.py", tmp_path / "leak.py"
     innocent.write_text('greeting = "hello"\n')
@@ -38,6 +39,20 @@ def test_a_secret_in_the_tree_is_found(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "leak.py" in found.stdout
     assert "innocent.py" not in found.stdout
+
+
+def test_what_is_known_to_be_none_may_move(tmp_path: Path) -> None:
+    name = next(iter(json.loads((ROOT / ".secrets.baseline").read_text())["results"]))
+    for needed in (".secrets.baseline", ".ci/secrets", name):
+        (tmp_path / needed).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / needed, tmp_path / needed)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    (tmp_path / name).write_text("\n" + (ROOT / name).read_text())
+    assert run("git", "init", "--quiet", cwd=tmp_path).returncode == 0
+    done = run("sh", ".ci/secrets", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    (tmp_path / name).write_text(f'password = "{"hunter2" * 3}"\n')
+    assert run("sh", ".ci/secrets", name, cwd=tmp_path).returncode == 1
 
 
 def test_a_weakness_in_the_code_is_found(tmp_path: Path) -> None:

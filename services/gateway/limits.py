@@ -37,7 +37,7 @@ LOGGED_KEYS = 10_000
 
 
 class Standing(NamedTuple):
-    """How somebody stands by the limit that he is closest to. `reset` is in seconds; `by` is `address` or `user`."""
+    """How somebody stands by the limit that they are closest to. `reset` is in seconds; `by` is `address` or `user`."""
 
     by: str
     within: bool
