@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,20 @@ async def every(seconds: float, action: Callable[[], Awaitable[None]], *, what: 
         except Exception as error:
             log.warning("%s failed, the next try is in %g s", what, seconds, extra={"error": repr(error)})
         await asyncio.sleep(seconds)
+
+
+async def whenever(woken: asyncio.Event, action: Callable[[], Awaitable[None]], *, what: str, seconds: float) -> None:
+    """Call `action` now, whenever `woken` is set, and each `seconds`, for ever: what failed is due again, and others may have
+    died over theirs. A failure is logged and does not end it."""
+    while True:
+        woken.clear()
+        try:
+            await action()
+        except Exception as error:
+            log.warning("%s failed, the next try is in %g s", what, seconds, extra={"error": repr(error)})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await woken.wait()
 
 
 async def eventually(action: Callable[[], Awaitable[None]], *, what: str, seconds: float = 1.0) -> None:

@@ -7,9 +7,9 @@ meanwhile leaves the rest to the next, and nothing that fails leads to a dead le
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from libs.common import deleted_users
+from libs.common.background import whenever
 from libs.common.bus.base import Message
 from libs.common.contracts.auth import UserDeleted
 from libs.common.db import Database
@@ -47,19 +47,14 @@ class Departures:
         self._woken.set()
 
     async def run(self) -> None:
-        """Erase whenever woken, and each `sweep_seconds`: others may have died over theirs."""
-        while True:
-            self._woken.clear()
-            try:
-                while await self.erase_step():
-                    pass
-                async with self._database.reading() as connection:
-                    ACCOUNTS_LEFT.labels(SERVICE).set(await departures_repository.count(connection))
-            except Exception as error:
-                log.warning("an account could not be erased and is tried again", extra={"error": repr(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._sweep_seconds):
-                    await self._woken.wait()
+        """Erase whenever woken, and each `sweep_seconds`, for ever."""
+        await whenever(self._woken, self._erase_all, what="erasing accounts", seconds=self._sweep_seconds)
+
+    async def _erase_all(self) -> None:
+        while await self.erase_step():
+            pass
+        async with self._database.reading() as connection:
+            ACCOUNTS_LEFT.labels(SERVICE).set(await departures_repository.count(connection))
 
     async def erase_step(self) -> bool:
         """Cancel or erase some of what the account left that has waited longest; False when there is nothing to do now.

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 
+from libs.common.background import whenever
 from libs.common.contracts.audio import AnalysisErased
 from libs.common.contracts.notifier import job_channel
 from libs.common.db import Database, Transaction
@@ -45,19 +46,14 @@ class ObjectEraser:
         self._woken.set()
 
     async def run(self) -> None:
-        """Delete whenever woken, and each `sweep_seconds`: what failed is due again, and others may have died over theirs."""
-        while True:
-            self._woken.clear()
-            try:
-                while await self.sweep() == BATCH:
-                    pass
-                async with self._database.reading() as connection:
-                    OBJECTS_LEFT.labels(SERVICE).set(await erasing_repository.count_objects(connection, self._clock()))
-            except Exception as error:
-                log.warning("objects could not be erased and are tried again", extra={"error": repr(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._sweep_seconds):
-                    await self._woken.wait()
+        """Delete whenever woken, and each `sweep_seconds`, for ever."""
+        await whenever(self._woken, self._sweep_all, what="erasing objects", seconds=self._sweep_seconds)
+
+    async def _sweep_all(self) -> None:
+        while await self.sweep() == BATCH:
+            pass
+        async with self._database.reading() as connection:
+            OBJECTS_LEFT.labels(SERVICE).set(await erasing_repository.count_objects(connection, self._clock()))
 
     async def sweep(self) -> int:
         """Delete the objects that are due, `BATCH` at most; how many were tried. Raises DatabaseUnavailable."""

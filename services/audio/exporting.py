@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx
 from pydantic import TypeAdapter
 
+from libs.common.background import whenever
 from libs.common.db import Database, DatabaseUnavailable
 from libs.common.storage.base import Storage, StoredObject
 from services.audio import erasing_repository, export_repository
@@ -73,18 +74,13 @@ class ExportMaker:
         self._woken.set()
 
     async def run(self) -> None:
-        """Make whenever woken, and each `sweep_seconds`: others may be busy, or have died over theirs."""
-        while True:
-            self._woken.clear()
-            try:
-                while await self.make_one():
-                    pass
-                await self.erase_expired()
-            except Exception as error:
-                log.warning("archives could not be looked after and are looked at again", extra={"error": repr(error)})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._sweep_seconds):
-                    await self._woken.wait()
+        """Make whenever woken, and each `sweep_seconds`, for ever."""
+        await whenever(self._woken, self._make_all, what="looking after archives", seconds=self._sweep_seconds)
+
+    async def _make_all(self) -> None:
+        while await self.make_one():
+            pass
+        await self.erase_expired()
 
     async def make_one(self) -> bool:
         """Make the archive that has been due for longest; False when none is. Raises DatabaseUnavailable."""
