@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 
 import aio_pika
@@ -23,15 +23,6 @@ OTHERWISE = {**WANTED.queues["audio.dead"], "x-delivery-limit": 5}
 numbers = count(1)
 
 Topology = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbitMQ]:
-    node = PrivateRabbitMQ(tmp_path_factory.mktemp("managed"))
-    node.start()
-    yield node
-    node.kill()
-    node.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import aio_pika
 import httpx
@@ -26,15 +26,6 @@ from yousync.topology.users import password_variable
 PASSWORDS = {user: f"{user}0123456789" for user in USERS}
 
 Topology = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbitMQ]:
-    node = PrivateRabbitMQ(tmp_path_factory.mktemp("managed"))
-    node.start()
-    yield node
-    node.kill()
-    node.stop()
 
 
 @pytest.fixture
