@@ -71,9 +71,9 @@ def _administration(database: "Database") -> "Administration":
     from libs.common.settings import MAX_LEEWAY
     from services.auth.acts import OPERATOR
     from services.auth.administration import Administration
-    from services.auth.settings import MAX_TOKEN_SECONDS
+    from services.auth.settings import MAX_TOKEN_SECONDS, addresses
 
-    emails = frozenset(part.strip().casefold() for part in os.environ.get("AUTH_ADMIN_EMAILS", "").split(",") if part.strip())
+    emails = addresses(os.environ.get("AUTH_ADMIN_EMAILS", ""))
     # What auth's tokens live for, only auth's own settings say; no longer than this.
     outlive = MAX_TOKEN_SECONDS + MAX_LEEWAY
     return Administration(database, outlive_seconds=outlive, admin_emails=emails, service=OPERATOR)

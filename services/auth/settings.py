@@ -18,7 +18,8 @@ def _comma_list(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _addresses(value: Any) -> Any:
+def addresses(value: Any) -> Any:
+    """Comma separated e-mail addresses as a set, however they are written."""
     return frozenset(part.casefold() for part in _comma_list(value)) if isinstance(value, str) else value
 
 
@@ -61,7 +62,7 @@ class AuthSettings(DatabaseSettings, BusSettings, TokenSettings, AnsweringSettin
     google_leeway: int = Field(30, ge=0, le=300)
 
     # who is an administrator, whatever the users table says: a@example.org,b@example.org
-    admin_emails: Annotated[frozenset[str], NoDecode, BeforeValidator(_addresses)] = frozenset()
+    admin_emails: Annotated[frozenset[str], NoDecode, BeforeValidator(addresses)] = frozenset()
 
     @field_validator("development_login")
     @classmethod

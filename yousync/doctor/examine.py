@@ -109,11 +109,6 @@ def _dangerous(service: str, settings: Settings, environment: Mapping[str, str])
             "FORWARDED_ALLOW_IPS",
             "is empty: to limits and sessions all people have the proxy's address",
         )
-    for origin in environment.get("GATEWAY_CORS_ORIGINS", "").split(","):
-        if origin.strip().startswith("http://"):
-            yield Finding(
-                Severity.WEAK, service, "GATEWAY_CORS_ORIGINS", f"lets a page in that came without TLS: {origin.strip()}"
-            )
     if isinstance(settings, BusSettings) and settings.broker_topology == "declare":
         yield Finding(
             Severity.WEAK,
